@@ -1,0 +1,205 @@
+"""What a training request means, decided before anything is read: checked by the API, repeated by the child.
+
+Deterministic: the same request and columns give the same plan, and planning a plan changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from app.learning import specs
+from app.learning.data import NUMBER_TYPES, Column
+from app.learning.errors import LearningError, shown
+from app.learning.policies import CategoryPolicy, PreparationParams, Treatment, treatments
+from app.learning.problems import problems_of
+from app.learning.spec import CLASSIFICATION, LOSSES, Spec, Task, TrainingParams
+from app.learning.splits import Split
+from app.learning.tasks import choose_task
+
+MAX_PARAMETERS = 50_000_000
+MAX_CLASSES = 1000
+MAX_SEED = 2**63 - 1
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A checked request: typed parameters, and the treatment of every input column."""
+
+    spec: Spec
+    task: Task
+    target: Column
+    params: TrainingParams
+    preparation: PreparationParams
+    split: Split
+    seed: int
+    treatments: tuple[Treatment, ...]
+    num_inputs: int
+    num_outputs: int
+
+    @property
+    def loss(self) -> str:
+        """Return the loss that `auto` stands for."""
+        return LOSSES[self.task][0] if self.params.loss == "auto" else self.params.loss
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the resolved request; sizes are estimates until the training rows are known."""
+        return {
+            "spec": self.spec.name,
+            "spec_version": self.spec.version,
+            "task": self.task,
+            "target": self.target["name"],
+            "params": self.params.model_dump(mode="json") | {"loss": self.loss},
+            # What was not said stays unsaid, because the data set's own policies come before our defaults.
+            "preparation": self.preparation.model_dump(mode="json", exclude_unset=True),
+            "split": self.split.model_dump(mode="json"),
+            "seed": self.seed,
+            "inputs": [_treatment_to_json(item) for item in self.treatments],
+            "estimate": {
+                "num_inputs": self.num_inputs,
+                "num_outputs": self.num_outputs,
+                "num_parameters": self.spec.num_parameters(self.num_inputs, self.num_outputs, self.params),
+            },
+        }
+
+
+def plan(columns: Sequence[Column], target: str, **request: Any) -> dict[str, Any]:
+    """Return `resolve(...)` as JSON: the resolved, validated request."""
+    return resolve(columns, target, **request).to_json()
+
+
+def resolve(
+    columns: Sequence[Column],
+    target: str,
+    *,
+    num_rows: int,
+    spec: str = "dense",
+    params: Mapping[str, Any] | None = None,
+    preparation: Mapping[str, Any] | None = None,
+    split: Mapping[str, Any] | None = None,
+    task: str | None = None,
+    seed: int = 0,
+    max_parameters: int = MAX_PARAMETERS,
+) -> Plan:
+    """Check a request against the columns of its data set: `name`, `type` and, where known, counts and range.
+
+    Raises: LearningError pointing into the request (`/target`, `/params/hidden/0`, ...); `errors` lists
+    every invalid parameter. No memory is taken for the network that is asked for.
+    """
+    recipe = specs.get(spec)
+    target_column = _find_target(columns, target)
+    checked_params = _validate(recipe.params, params, "params")
+    checked_preparation = _validate(PreparationParams, preparation, "preparation")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise LearningError(f"The seed must be an integer from 0 to {MAX_SEED}.", pointer="/seed")
+    if num_rows < 2:
+        raise LearningError("Training needs at least two rows.", code="too-few-rows", pointer="/dataset")
+    chosen = choose_task(target_column, task, num_rows)
+    if chosen not in recipe.tasks:
+        raise LearningError(f"Spec {spec} does not solve the task {chosen}.", pointer="/task")
+    _check_loss(checked_params, chosen)
+    checked_split = _resolve_split(_validate(Split, split, "split"), chosen, columns, target)
+    reserved = [target, *([checked_split.column] if checked_split.column else [])]
+    decided = treatments(columns, checked_preparation, reserved)
+    if all(item.policy is None for item in decided):
+        raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
+    num_inputs = estimate_inputs(decided, columns)
+    num_outputs = _num_outputs(chosen, target_column)
+    _check_size(recipe.num_parameters(num_inputs, num_outputs, checked_params), max_parameters, checked_params)
+    return Plan(
+        recipe, chosen, target_column, checked_params, checked_preparation, checked_split, seed,
+        tuple(decided), num_inputs, num_outputs,
+    )  # fmt: skip
+
+
+def _validate(model: type[Model], data: Mapping[str, Any] | None, where: str) -> Model:
+    try:
+        return model.model_validate({} if data is None else data)
+    except ValidationError as error:
+        problems = problems_of(error, data, where)
+        raise LearningError(problems[0]["detail"], pointer=problems[0]["pointer"], errors=problems) from None
+
+
+def _find_target(columns: Sequence[Column], target: str) -> Column:
+    for column in columns:
+        if column["name"] == target:
+            return column
+    raise LearningError(f"The data set has no column {shown(target)}.", pointer="/target")
+
+
+def _check_loss(params: TrainingParams, task: Task) -> None:
+    if params.loss != "auto" and params.loss not in LOSSES[task]:
+        fitting = ", ".join(LOSSES[task])
+        raise LearningError(f"Loss {params.loss} does not fit the task {task}; use {fitting}.", pointer="/params/loss")
+    if task not in CLASSIFICATION and params.class_weights != "none":
+        raise LearningError("Class weights need classes.", pointer="/params/class_weights")
+    if params.label_smoothing and (task not in CLASSIFICATION or params.loss == "mse"):
+        raise LearningError("Label smoothing needs classes and cross-entropy.", pointer="/params/label_smoothing")
+
+
+def _resolve_split(split: Split, task: Task, columns: Sequence[Column], target: str) -> Split:
+    if split.column is not None:
+        types = {column["name"]: column["type"] for column in columns}
+        if split.column not in types:
+            raise LearningError(f"The data set has no column {shown(split.column)}.", pointer="/split/column")
+        if split.column == target or types[split.column] in NUMBER_TYPES:
+            raise LearningError("The split column must hold train, validation or test.", pointer="/split/column")
+        return split
+    if split.method == "stratified" and task not in CLASSIFICATION:
+        raise LearningError("A stratified split needs classes.", pointer="/split/method")
+    method = split.method or ("stratified" if task in CLASSIFICATION else "random")
+    return split.model_copy(update={"method": method})
+
+
+def estimate_inputs(decided: Sequence[Treatment], columns: Sequence[Column]) -> int:
+    """Return about how many inputs the network will have, from the counts that came with the data set."""
+    by_name = {column["name"]: column for column in columns}
+    return sum(_inputs_of(item, by_name[item.name]) for item in decided)
+
+
+def _inputs_of(treatment: Treatment, column: Column) -> int:
+    policy = treatment.policy
+    if policy is None:
+        return 0
+    has_missing = int(column.get("num_missing") or 0) > 0
+    if isinstance(policy, CategoryPolicy):
+        num_distinct = int(column.get("num_distinct") or 1)
+        return 1 if policy.encoding == "ordinal" else min(num_distinct, policy.max_categories) + 1 + has_missing
+    indicator = policy.missing_indicator
+    return 1 + (indicator == "always" or (indicator == "auto" and has_missing))
+
+
+def _num_outputs(task: Task, target: Column) -> int:
+    if task != "multiclass":
+        return 1
+    num_classes = int(target.get("num_distinct") or 2)
+    if num_classes > MAX_CLASSES:
+        raise LearningError(
+            f"The target has {num_classes} classes; at most {MAX_CLASSES} can be learned.", pointer="/target"
+        )
+    return num_classes
+
+
+def _check_size(num_parameters: int, max_parameters: int, params: TrainingParams) -> None:
+    if num_parameters > max_parameters:
+        raise LearningError(
+            f"The network would have {num_parameters:,} parameters; at most {max_parameters:,} are allowed.",
+            code="limits-exceeded",
+            pointer="/params/hidden" if hasattr(params, "hidden") else "/params",
+        )
+
+
+def _treatment_to_json(treatment: Treatment) -> dict[str, Any]:
+    policy = treatment.policy
+    role = "left_out" if policy is None else "category" if isinstance(policy, CategoryPolicy) else "numeric"
+    described: dict[str, Any] = {"name": treatment.name, "type": treatment.stored, "role": role}
+    if treatment.type != treatment.stored:
+        described["read_as"] = treatment.type
+    if policy is None:
+        return described | {"reason": treatment.reason}
+    return described | {"policy": policy.model_dump(mode="json")}

@@ -1,0 +1,173 @@
+"""What a request may say about data preparation, and what follows from it for each column of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.learning.data import NUMBER_TYPES, Column, ColumnType
+from app.learning.errors import LearningError, json_pointer, shown
+from app.learning.problems import WORDINGS, problems_of
+from app.learning.values import CONVERSIONS
+
+NumericMissing = Literal["mean", "median", "most_frequent", "constant", "drop_rows", "reject"]
+CategoryMissing = Literal["most_frequent", "constant", "category", "drop_rows", "reject"]
+Missing = Literal["mean", "median", "most_frequent", "constant", "category", "drop_rows", "reject"]
+Indicator = Literal["auto", "always", "never"]
+Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
+OutOfRange = Literal["accept", "flag", "clip", "reject"]
+Encoding = Literal["one_hot", "ordinal"]
+Unseen = Literal["other", "reject"]
+WrongTypePolicy = Literal["reject", "impute"]
+FillValue = Annotated[float, Field(ge=-1e30, le=1e30)] | Annotated[str, Field(max_length=1000)]
+MaxCategories = Annotated[int, Field(ge=1, le=10_000)]
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class NumericPolicy(BaseModel):
+    """How numbers, truth values and times become inputs."""
+
+    model_config = STRICT
+
+    missing: NumericMissing = Field("median", description="What stands in for a missing value.")
+    fill_value: float | None = Field(None, ge=-1e30, le=1e30, description="The value of missing=constant.")
+    missing_indicator: Indicator = Field(
+        "auto", description="Add an input that says 'was missing': auto adds it where training rows lack values."
+    )
+    scaling: Scaling = Field("standard", description="How values are brought to a common scale.")
+    out_of_range: OutOfRange = Field("flag", description="A value outside the range seen in training.")
+    wrong_type: WrongTypePolicy = Field("reject", description="A value that is not of the column's type.")
+
+    @model_validator(mode="after")
+    def _constant_has_value(self) -> Self:
+        if self.missing == "constant" and self.fill_value is None:
+            raise ValueError("missing=constant needs a fill_value")
+        return self
+
+
+class CategoryPolicy(BaseModel):
+    """How named values become inputs."""
+
+    model_config = STRICT
+
+    missing: CategoryMissing = Field("category", description="What stands in for a missing value.")
+    fill_value: str | None = Field(None, max_length=1000, description="The value of missing=constant.")
+    encoding: Encoding = Field("one_hot", description="One input per category, or one number per column.")
+    unseen: Unseen = Field("other", description="A category that no training row had.")
+    max_categories: MaxCategories = Field(256, description="The most frequent are kept, the rest is 'other'.")
+    wrong_type: WrongTypePolicy = Field("reject", description="A value that is not of the column's type.")
+
+    @model_validator(mode="after")
+    def _constant_has_value(self) -> Self:
+        if self.missing == "constant" and self.fill_value is None:
+            raise ValueError("missing=constant needs a fill_value")
+        return self
+
+
+class ColumnPolicy(BaseModel):
+    """What one column does differently; what is not given follows `numeric` or `category`."""
+
+    model_config = STRICT
+
+    use: bool = Field(True, description="false leaves the column out.")
+    type: ColumnType | None = Field(None, description="Read the column as another type.")
+    missing: Missing | None = None
+    fill_value: FillValue | None = None
+    missing_indicator: Indicator | None = None
+    scaling: Scaling | None = None
+    out_of_range: OutOfRange | None = None
+    encoding: Encoding | None = None
+    unseen: Unseen | None = None
+    max_categories: MaxCategories | None = None
+    wrong_type: WrongTypePolicy | None = None
+
+
+class PreparationParams(BaseModel):
+    """Data preparation as a request states it: defaults per kind of column, then single columns."""
+
+    model_config = STRICT
+
+    numeric: NumericPolicy = Field(default_factory=NumericPolicy)
+    category: CategoryPolicy = Field(default_factory=CategoryPolicy)
+    columns: dict[str, ColumnPolicy] = Field(default_factory=dict, description="Overrides by column name.")
+    extra_columns: Literal["flag", "ignore", "reject"] = Field(
+        "flag", description="A column in a prediction that the model does not know."
+    )
+    target_scaling: Literal["standard", "none"] = Field(
+        "standard", description="Regression only: learn the target standardised, answer in its own units."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What will happen to one column: its stored type, the type it is read as, and its policy."""
+
+    name: str
+    stored: str
+    type: str
+    policy: NumericPolicy | CategoryPolicy | None
+    reason: str | None = None
+
+
+def treatments(columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str]) -> list[Treatment]:
+    """Decide for every column but the reserved ones (target, split) whether and how it is used.
+
+    Raises: LearningError pointing below /preparation when an override does not fit its column.
+    Deterministic: yes.
+    """
+    names = {column["name"] for column in columns}
+    for name in params.columns:
+        if name not in names:
+            _refuse(name, f"the data set has no column {shown(name)}")
+        if name in reserved:
+            _refuse(name, "the target and the split column are not inputs")
+    return [_treat(column, params) for column in columns if column["name"] not in reserved]
+
+
+def _treat(column: Column, params: PreparationParams) -> Treatment:
+    name, stored = str(column["name"]), str(column["type"])
+    override = params.columns.get(name, ColumnPolicy())
+    wanted = override.type or stored
+    if wanted != stored and wanted not in CONVERSIONS[stored]:
+        _refuse(name, f"a column of type {stored} cannot be read as {wanted}", "type")
+    if not override.use:
+        return Treatment(name, stored, wanted, None, "left out by the request")
+    if wanted in ("text", "identifier"):
+        return Treatment(name, stored, wanted, None, f"{wanted} columns are not inputs of this kind of model")
+    return Treatment(name, stored, wanted, _policy(column, wanted, params, override))
+
+
+def _policy(
+    column: Column, wanted: str, params: PreparationParams, override: ColumnPolicy
+) -> NumericPolicy | CategoryPolicy:
+    """Merge, weakest first: our defaults, the data set's own policies, the request's kind, its column."""
+    kind = params.numeric if wanted in NUMBER_TYPES else params.category
+    model = type(kind)
+    merged: dict[str, Any] = {"missing": "most_frequent"} if wanted == "boolean" else {}
+    merged |= _stored_policies(column.get("policies") or {}, model)
+    merged |= kind.model_dump(exclude_unset=True)
+    stated = override.model_dump(exclude_unset=True, exclude={"use", "type"})
+    merged |= {field: value for field, value in stated.items() if value is not None}
+    try:
+        return model.model_validate(merged)
+    except ValidationError as error:
+        problems = problems_of(error, merged, "preparation", "columns", str(column["name"]))
+        for problem in problems:
+            if problem["detail"] == WORDINGS["extra_forbidden"]:
+                problem["detail"] = f"does not apply to a column read as {wanted}"
+        raise LearningError(problems[0]["detail"], pointer=problems[0]["pointer"], errors=problems) from None
+
+
+def _stored_policies(policies: Mapping[str, str], model: type[BaseModel]) -> dict[str, str]:
+    # The data set says "impute" without saying how: that is this module's default.
+    return {
+        name: value for name, value in policies.items() if name in model.model_fields and value != "impute"
+    } | ({"wrong_type": "impute"} if policies.get("wrong_type") == "impute" else {})
+
+
+def _refuse(name: str, detail: str, *more: str) -> None:
+    raise LearningError(f"Column {shown(name)}: {detail}.", pointer=json_pointer("preparation", "columns", name, *more))

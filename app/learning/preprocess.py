@@ -1,0 +1,249 @@
+"""Data preparation as part of a model: learned from training rows, applied alike in training and prediction.
+
+Shapes: x_BF (rows, inputs) float32: first one input per numeric column, then the missing indicators, then
+the inputs of each category column. B rows, N numeric columns, F inputs. Deterministic: no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.learning.columns import (
+    UNKNOWN,
+    CategoryColumn,
+    FittedColumn,
+    LeftOut,
+    NumericColumn,
+    column_from_json,
+    column_to_json,
+    encode,
+    fit_column,
+)
+from app.learning.data import Table, is_missing
+from app.learning.errors import LearningError, json_pointer, shown
+from app.learning.notes import Notes
+from app.learning.policies import Treatment
+from app.learning.values import NotFinite, coerce, convert
+
+Inputs = NDArray[np.float32]
+
+
+def read_as(table: Table, treatments: Sequence[Treatment]) -> Table:
+    """Return the used columns, each read as the type that was asked for.
+
+    Raises: LearningError naming row and column when a value cannot be read and the policy is reject.
+    """
+    columns = {}
+    for treatment in treatments:
+        if treatment.policy is not None:
+            report = partial(_refuse_cell, treatment)
+            columns[treatment.name] = convert(
+                table.columns[treatment.name], treatment.stored, treatment.type, report
+            )
+    return Table(table.num_rows, columns)
+
+
+def _refuse_cell(treatment: Treatment, row: int, error: ValueError) -> None:
+    policy = treatment.policy
+    if policy is not None and policy.wrong_type == "impute" and not isinstance(error, NotFinite):
+        return
+    raise LearningError(
+        f"Row {row + 1}, column {shown(treatment.name)}: {error}.",
+        pointer=json_pointer("preparation", "columns", treatment.name),
+    )
+
+
+def complete_rows(table: Table, treatments: Sequence[Treatment]) -> NDArray[np.bool_]:
+    """Return which rows (n,) stay when columns with missing=drop_rows have their way.
+
+    Raises: LearningError when a column with missing=reject has a missing value.
+    """
+    keep = np.ones(table.num_rows, np.bool_)
+    for treatment in treatments:
+        if treatment.policy is None or treatment.policy.missing not in ("drop_rows", "reject"):
+            continue
+        missing = is_missing(table.columns[treatment.name])
+        if treatment.policy.missing == "reject" and missing.any():
+            raise LearningError(
+                f"Row {int(missing.argmax()) + 1}, column {shown(treatment.name)}: a value is missing.",
+                pointer=json_pointer("preparation", "columns", treatment.name, "missing"),
+            )
+        keep &= ~missing
+    return keep
+
+
+def fit(table: Table, treatments: Sequence[Treatment], *, ignored: Sequence[str], extra_columns: str) -> Preparation:
+    """Learn every column from the training rows; `ignored` names may appear in predictions (the target).
+
+    Raises: LearningError when no column is left, or numbers are too large.
+    """
+    fitted: list[FittedColumn] = [
+        fit_column(table.columns[item.name], item)
+        if item.policy is not None
+        else LeftOut(item.name, item.stored, item.reason or "not used")
+        for item in treatments
+    ]
+    if all(isinstance(column, LeftOut) for column in fitted):
+        raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
+    return Preparation(fitted, ignored=ignored, extra_columns=extra_columns)
+
+
+class Preparation:
+    """The fitted state: `transform` maps typed columns to the network's inputs."""
+
+    def __init__(self, columns: Sequence[FittedColumn], *, ignored: Sequence[str], extra_columns: str) -> None:
+        self.columns = tuple(columns)
+        self.ignored = tuple(ignored)
+        self.extra_columns = extra_columns
+        self.inputs = tuple(column for column in columns if not isinstance(column, LeftOut))
+        self.input_names = tuple(column.name for column in self.inputs)
+        self.known_names = frozenset(column.name for column in columns) | frozenset(ignored)
+        self._numeric = [column for column in self.inputs if isinstance(column, NumericColumn)]
+        self._categories = [column for column in self.inputs if isinstance(column, CategoryColumn)]
+        self._slots = [column.slots() for column in self._categories]
+        self._gather()
+
+    def _gather(self) -> None:
+        numeric = self._numeric
+        self._center_N = np.array([column.center for column in numeric])
+        self._scale_N = np.array([column.scale for column in numeric])
+        self._fill_N = np.array([column.fill or 0.0 for column in numeric])
+        unbounded = [column.out_of_range == "accept" for column in numeric]
+        self._low_N = np.where(unbounded, -np.inf, [column.minimum for column in numeric])
+        self._high_N = np.where(unbounded, np.inf, [column.maximum for column in numeric])
+        self._indicators = np.flatnonzero([column.indicator for column in numeric])
+        self._quantiles = [index for index, column in enumerate(numeric) if column.quantiles]
+        widths = [column.num_inputs for column in self._categories]
+        self._starts = np.cumsum([len(numeric) + len(self._indicators), *widths]).tolist()
+        self.num_inputs: int = self._starts[-1]
+
+    def read(self, columns: Mapping[str, Sequence[object]], num_rows: int, notes: Notes) -> Table:
+        """Return JSON values by input column as a typed table; what cannot be read goes to `notes`."""
+        table = {}
+        for column in self.inputs:
+            report = partial(_note_cell, column, notes)
+            values = coerce(columns[column.name], column.stored, report)
+            table[column.name] = convert(values, column.stored, column.type, report)
+        return Table(num_rows, table)
+
+    def transform(self, table: Table, notes: Notes | None = None) -> Inputs:
+        """Return x_BF for a table of input columns, each already read as its type.
+
+        With `notes`, rows are treated as a prediction's: warnings are noted, and what a policy rejects is
+        noted as a problem. Without, policies that reject count as accepted, to measure on held-out rows.
+        Raises: LearningError (without notes) when an input is beyond float32.
+        """
+        x_BF = np.zeros((table.num_rows, self.num_inputs), np.float32)
+        if self._numeric:
+            self._transform_numbers(table, x_BF, notes)
+        for index, column in enumerate(self._categories):
+            slots_B = self._find_slots(index, table, notes)
+            encode(slots_B, column, x_BF[:, self._starts[index] : self._starts[index + 1]])
+        return x_BF
+
+    def _transform_numbers(self, table: Table, x_BF: Inputs, notes: Notes | None) -> None:
+        values_BN = np.empty((table.num_rows, len(self._numeric)))
+        for index, column in enumerate(self._numeric):
+            values_BN[:, index] = table.columns[column.name]
+        missing_BN = np.isnan(values_BN)
+        if missing_BN.any():
+            self._impute(values_BN, missing_BN, notes)
+            x_BF[:, len(self._numeric) : self._starts[0]] = missing_BN[:, self._indicators]
+        outside_BN = ((values_BN < self._low_N) | (values_BN > self._high_N)) & ~missing_BN
+        if outside_BN.any():
+            self._bound(values_BN, outside_BN, notes)
+        with np.errstate(over="ignore"):
+            x_BF[:, : len(self._numeric)] = (values_BN - self._center_N) / self._scale_N
+        for index in self._quantiles:
+            column = self._numeric[index]
+            x_BF[:, index] = np.interp(values_BN[:, index], column.quantiles, column.scores)
+        if not np.isfinite(x_BF).all():
+            self._refuse_overflow(x_BF, notes)
+
+    def _impute(self, values_BN: NDArray[np.float64], missing_BN: NDArray[np.bool_], notes: Notes | None) -> None:
+        np.copyto(values_BN, self._fill_N, where=missing_BN)
+        if notes is None:
+            return
+        for index in np.flatnonzero(missing_BN.any(axis=0)).tolist():
+            column = self._numeric[index]
+            rows = np.flatnonzero(missing_BN[:, index]).tolist()
+            if column.fill is None:
+                notes.refuse(rows, column.name, "a value is required here")
+            else:
+                notes.warn(rows, column.name, "imputed", f"missing; {column.fill:.6g} was used ({column.missing})")
+
+    def _bound(self, values_BN: NDArray[np.float64], outside_BN: NDArray[np.bool_], notes: Notes | None) -> None:
+        for index in np.flatnonzero(outside_BN.any(axis=0)).tolist():
+            column = self._numeric[index]
+            rows = np.flatnonzero(outside_BN[:, index])
+            seen = f"outside the range seen in training, {column.minimum:.6g} to {column.maximum:.6g}"
+            if column.out_of_range == "clip":
+                values_BN[rows, index] = np.clip(values_BN[rows, index], column.minimum, column.maximum)
+            if notes is not None and column.out_of_range == "reject":
+                notes.refuse(rows.tolist(), column.name, seen)
+            elif notes is not None:
+                code = "clipped" if column.out_of_range == "clip" else "out-of-range"
+                notes.warn(rows.tolist(), column.name, code, seen)
+
+    def _refuse_overflow(self, x_BF: Inputs, notes: Notes | None) -> None:
+        for index in np.flatnonzero(~np.isfinite(x_BF).all(axis=0)).tolist():
+            name = self._numeric[index].name
+            if notes is None:
+                raise LearningError(f"Column {shown(name)} holds numbers too large for a network.")
+            rows = np.flatnonzero(~np.isfinite(x_BF[:, index])).tolist()
+            notes.refuse(rows, name, "the number is too large for the model")
+
+    def _find_slots(self, index: int, table: Table, notes: Notes | None) -> NDArray[np.intp]:
+        column, slots = self._categories[index], self._slots[index]
+        names = table.columns[column.name].tolist()
+        other = column.num_slots - 1 if column.has_other else UNKNOWN
+        if notes is not None:
+            _note_names(column, slots, names, notes)
+        return np.fromiter((slots.get(name, other) for name in names), np.intp, len(names))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as plain JSON that `from_json` reads back exactly."""
+        columns = [column_to_json(column) for column in self.columns]
+        return {"columns": columns, "ignored": list(self.ignored), "extra_columns": self.extra_columns}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Preparation:
+        """Return the preparation of `to_json`."""
+        columns = [column_from_json(column) for column in state["columns"]]
+        return cls(columns, ignored=state["ignored"], extra_columns=state["extra_columns"])
+
+
+def _note_cell(column: NumericColumn | CategoryColumn, notes: Notes, row: int, error: ValueError) -> None:
+    if column.wrong_type == "impute" and not isinstance(error, NotFinite):
+        notes.warn([row], column.name, "wrong-type", f"{error}; treated as missing")
+    else:
+        notes.refuse([row], column.name, str(error))
+
+
+def _note_names(
+    column: CategoryColumn, slots: Mapping[str | None, int], names: Sequence[str | None], notes: Notes
+) -> None:
+    for row, name in enumerate(names):
+        if name is None:
+            _note_missing(column, row, notes)
+        elif name not in slots:
+            detail = f"{shown(name)} is not a category the model knows"
+            if column.unseen == "reject":
+                notes.refuse([row], column.name, detail)
+            else:
+                notes.warn([row], column.name, "unseen-category", f"{detail}; treated as other")
+
+
+def _note_missing(column: CategoryColumn, row: int, notes: Notes) -> None:
+    if column.missing in ("drop_rows", "reject"):
+        notes.refuse([row], column.name, "a value is required here")
+    elif column.fill is not None:
+        notes.warn([row], column.name, "imputed", f"missing; {shown(column.fill)} was used ({column.missing})")
+    else:
+        treated = "a category of its own" if column.has_missing else "other: no training row lacked a value"
+        notes.warn([row], column.name, "imputed", f"missing; treated as {treated}")

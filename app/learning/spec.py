@@ -1,0 +1,200 @@
+"""What a spec is, and the training parameters that every spec shares; imports no torch.
+
+A spec is a recipe under a name: parameters with ranges, a network to build from them, the tasks it solves
+and where it comes from. Networks return raw outputs: logits, or a value in the target's learned scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+from pydantic.types import JsonValue
+from pydantic_core import PydanticCustomError
+
+from app.learning.policies import STRICT
+
+if TYPE_CHECKING:
+    from torch import dtype, nn
+
+Task = Literal["binary", "multiclass", "regression", "soft"]
+CLASSIFICATION = frozenset({"binary", "multiclass"})
+LOSSES: dict[str, tuple[str, ...]] = {
+    "binary": ("cross_entropy", "mse"),
+    "multiclass": ("cross_entropy",),
+    "regression": ("mse", "mae", "huber"),
+    "soft": ("cross_entropy", "mse"),
+}
+
+# Marks the parameters that a form shows first; all others are "advanced".
+BASIC: dict[str, JsonValue] = {"level": "basic"}
+BatchSize = Annotated[int, Field(ge=1, le=10_000_000)]
+
+# What "not given" means depends on the optimizer. Plain gradient descent is exactly W <- W - learning_rate
+# * gradient on the whole training part, so everything that would make it something else is off, and
+# `TrainingParams` refuses to turn it on.
+PLAIN: dict[str, Any] = {
+    "batch_size": None,
+    "momentum": 0.0,
+    "nesterov": False,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_epochs": 0.0,
+    "gradient_clip": None,
+}
+OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "gd": PLAIN | {"learning_rate": 0.1, "early_stopping": None, "dropout": 0.0},
+    "sgd": {"learning_rate": 0.02, "weight_decay": 0.0},
+    "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0},
+    "adam": {"momentum": 0.0, "weight_decay": 0.0},
+    "adamw": {"momentum": 0.0},
+}
+WITH_MOMENTUM = frozenset({"sgd", "rmsprop"})
+
+
+class EarlyStopping(BaseModel):
+    """Stop when the validation loss has not improved for a while; the best epoch's weights are kept."""
+
+    model_config = STRICT
+
+    patience: int = Field(40, ge=1, le=100_000, description="Epochs without improvement before stopping.")
+    min_delta: float = Field(0.0, ge=0.0, le=1e6, description="An improvement smaller than this does not count.")
+
+
+class TrainingParams(BaseModel):
+    """Optimisation parameters; a spec's own parameters are a subclass.
+
+    Source: gradient descent, Cauchy 1847; momentum, Polyak 1964, and Nesterov 1983 in the form of Sutskever
+    et al. 2013; RMSprop, Tieleman and Hinton 2012; Adam, Kingma and Ba, arXiv 1412.6980; AdamW and cosine,
+    Loshchilov and Hutter, arXiv 1711.05101 and 1608.03983; one cycle, Smith, arXiv 1803.09820.
+    """
+
+    model_config = STRICT
+
+    epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows.", json_schema_extra=BASIC)
+    learning_rate: float = Field(
+        0.001, ge=1e-10, le=1e4, description="Step size at the top of the schedule.", json_schema_extra=BASIC
+    )
+    batch_size: BatchSize | Literal["auto"] | None = Field(
+        "auto",
+        description="Rows per step; null is the whole training part; auto chooses 32 to 1024 by its size.",
+        json_schema_extra=BASIC,
+    )
+    optimizer: Literal["gd", "sgd", "rmsprop", "adam", "adamw"] = Field(
+        "adamw",
+        description="gd is plain gradient descent on the whole training part: W <- W - learning_rate * dJ/dW.",
+        json_schema_extra=BASIC,
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default_factory=EarlyStopping,
+        description="null trains all epochs and keeps the last weights.",
+        json_schema_extra=BASIC,
+    )
+    loss: Literal["auto", "cross_entropy", "mse", "mae", "huber"] = Field(
+        "auto", description="auto: cross_entropy for classes and soft targets, mse for regression."
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced gives every class the same total weight."
+    )
+    label_smoothing: float = Field(0.0, ge=0.0, le=0.5, description="Share of certainty taken from each label.")
+    momentum: float = Field(0.9, ge=0.0, le=0.999, description="Of sgd and rmsprop (rmsprop: 0 unless given).")
+    nesterov: bool = Field(False, description="Look ahead along the momentum of sgd.")
+    weight_decay: float = Field(0.01, ge=0.0, le=100.0, description="adamw: decoupled; others: L2. 0 unless adamw.")
+    schedule: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = Field(
+        "cosine", description="How the learning rate changes over the training."
+    )
+    warmup_epochs: float = Field(1.0, ge=0.0, le=10_000.0, description="Rise linearly from 0 over these epochs.")
+    decay_epochs: int = Field(
+        10, ge=1, le=100_000, description="step: epochs between drops; plateau: epochs without improvement."
+    )
+    decay_factor: float = Field(0.5, ge=1e-6, le=1.0, description="step and plateau multiply the rate by this.")
+    gradient_clip: float | None = Field(None, ge=1e-6, le=1e6, description="Largest norm of the whole gradient.")
+    dtype: Literal["float32", "float64"] = Field("float32", description="Precision of training.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_optimizer(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        optimizer = data.get("optimizer", cls.model_fields["optimizer"].default)
+        defaults = OPTIMIZER_DEFAULTS.get(optimizer, {}) if isinstance(optimizer, str) else {}
+        if data.get("schedule") == "one_cycle":
+            defaults = defaults | {"warmup_epochs": 0.0}
+        return {name: value for name, value in defaults.items() if name in cls.model_fields} | data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.optimizer == "gd":
+            for name, value in PLAIN.items():
+                if getattr(self, name) != value:
+                    shown = "null" if value is None else str(value).lower()
+                    raise _inconsistent(name, f"gd is plain gradient descent: {name} must be {shown} or left out")
+        if self.momentum and self.optimizer not in WITH_MOMENTUM:
+            raise _inconsistent("momentum", f"momentum does not apply to optimizer {self.optimizer}")
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise _inconsistent("nesterov", "nesterov needs optimizer sgd with momentum")
+        if self.schedule == "one_cycle" and self.warmup_epochs:
+            raise _inconsistent("warmup_epochs", "one_cycle brings its own warm-up: leave warmup_epochs out")
+        return self
+
+
+def _inconsistent(field: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("inconsistent", "{message}", {"message": message, "field": field})
+
+
+Build = Callable[[int, int, Any, "dtype"], "nn.Module"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A recipe that can be trained.
+
+    `build(num_inputs, num_outputs, params, dtype)` returns the network, its initial weights drawn from
+    torch's global generator; `num_parameters(num_inputs, num_outputs, params)` counts them without torch.
+    """
+
+    name: str
+    version: str
+    summary: str
+    source: str
+    tasks: tuple[Task, ...]
+    params: type[TrainingParams]
+    build: Build
+    num_parameters: Callable[[int, int, Any], int]
+
+
+def describe(spec: Spec) -> dict[str, Any]:
+    """Return the spec as JSON good enough to draw a form: parameters with type, default, range and help."""
+    schema = spec.params.model_json_schema()
+    defaults = spec.params().model_dump(mode="json")
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "summary": spec.summary,
+        "source": spec.source,
+        "tasks": list(spec.tasks),
+        "parameters": [
+            _parameter(name, field, defaults[name]) for name, field in schema["properties"].items()
+        ],
+        "schema": schema,
+    }
+
+
+def _parameter(name: str, field: dict[str, Any], default: Any) -> dict[str, Any]:
+    options = field.get("anyOf", [field])
+    main = next(option for option in options if option.get("type") != "null")
+    constants = [[option["const"]] if "const" in option else option.get("enum", []) for option in options]
+    choices = [choice for option in constants for choice in option]
+    return {
+        "name": name,
+        "type": main.get("type", "object"),
+        "nullable": any(option.get("type") == "null" for option in options),
+        "default": default,
+        "minimum": main.get("minimum"),
+        "maximum": main.get("maximum"),
+        "choices": choices or None,
+        "level": field.get("level", "advanced"),
+        "help": field.get("description", ""),
+    }

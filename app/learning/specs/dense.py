@@ -1,0 +1,119 @@
+"""A feed-forward network of any depth: every layer is f(Wx + b), the last one is linear."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from app.learning.spec import BASIC, Spec, TrainingParams
+
+if TYPE_CHECKING:
+    from torch import dtype, nn
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Activation = Literal["relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "identity"]
+# Of these the He initialisation keeps the variance; the others take Glorot's.
+RECTIFYING = frozenset({"relu", "gelu", "silu", "elu", "leaky_relu"})
+
+
+class DenseParams(TrainingParams):
+    """Parameters of `dense`: the shape of the network, and how it is optimised."""
+
+    hidden: list[Width] = Field(
+        default=[64, 64],
+        max_length=64,
+        description="Width of each hidden layer; an empty list is a linear model.",
+        json_schema_extra=BASIC,
+    )
+    activation: Activation = Field(
+        "relu", description="The function f between the layers.", json_schema_extra=BASIC
+    )
+    dropout: float = Field(
+        0.0, ge=0.0, le=0.95, description="Share of hidden units switched off at each step.", json_schema_extra=BASIC
+    )
+    normalization: Literal["none", "batch", "layer"] = Field(
+        "none", description="Normalise each hidden layer before its activation, over the batch or the layer."
+    )
+
+
+def build(num_inputs: int, num_outputs: int, params: DenseParams, dtype: dtype) -> nn.Module:
+    """Return the layers in order: linear, normalisation, activation, dropout, ..., linear.
+
+    Shapes: x_BF (rows, num_inputs) to raw outputs (rows, num_outputs).
+    Initial weights: hidden layers normal with variance 2/fan_in (He) for the rectifying activations, uniform
+    with variance 2/(fan_in + fan_out) (Glorot) for the others; the last layer normal with variance 1/fan_in;
+    biases 0. Deterministic: a function of torch's global generator.
+    """
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    width = num_inputs
+    for num_units in params.hidden:
+        layer = nn.Linear(width, num_units, dtype=dtype)
+        _initialise(layer, params.activation)
+        layers += [layer, *_between(num_units, params, dtype)]
+        width = num_units
+    last = nn.Linear(width, num_outputs, dtype=dtype)
+    nn.init.normal_(last.weight, std=1.0 / math.sqrt(width))
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
+
+
+def _initialise(layer: nn.Linear, activation: str) -> None:
+    from torch import nn
+
+    if activation in RECTIFYING:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    else:
+        nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+def _between(num_units: int, params: DenseParams, dtype: dtype) -> list[nn.Module]:
+    from torch import nn
+
+    activations: dict[str, type[nn.Module]] = {
+        "relu": nn.ReLU,
+        "sigmoid": nn.Sigmoid,
+        "tanh": nn.Tanh,
+        "gelu": nn.GELU,
+        "silu": nn.SiLU,
+        "elu": nn.ELU,
+        "leaky_relu": nn.LeakyReLU,
+        "identity": nn.Identity,
+    }
+    modules: list[nn.Module] = []
+    if params.normalization == "batch":
+        modules.append(nn.BatchNorm1d(num_units, dtype=dtype))
+    if params.normalization == "layer":
+        modules.append(nn.LayerNorm(num_units, dtype=dtype))
+    modules.append(activations[params.activation]())
+    if params.dropout:
+        modules.append(nn.Dropout(params.dropout))
+    return modules
+
+
+def num_parameters(num_inputs: int, num_outputs: int, params: DenseParams) -> int:
+    """Return the number of trained weights, biases and normalisation gains."""
+    widths = [num_inputs, *params.hidden, num_outputs]
+    linear = sum((width + 1) * following for width, following in pairwise(widths))
+    return linear + (2 * sum(params.hidden) if params.normalization != "none" else 0)
+
+
+DENSE = Spec(
+    name="dense",
+    version="1",
+    summary="A feed-forward network y = f(Wx + b) of any depth, for classes, numbers and shares.",
+    source=(
+        "Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323, 1986; "
+        "initialisation of Glorot and Bengio, AISTATS 2010, and He et al., arXiv 1502.01852; "
+        "dropout of Srivastava et al., JMLR 15, 2014."
+    ),
+    tasks=("binary", "multiclass", "regression", "soft"),
+    params=DenseParams,
+    build=build,
+    num_parameters=num_parameters,
+)
