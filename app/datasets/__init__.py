@@ -1,0 +1,1 @@
+"""Data sets: uploaded tables, their typed columns and profiles."""

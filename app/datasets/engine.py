@@ -1,0 +1,50 @@
+"""The DuckDB connection of a parsing child: bounded, locked to its working folder, without extensions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+NUM_THREADS = 2
+
+
+def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """A connection that reads `source` and, below the current folder, reads and writes; locked for good.
+
+    `memory_bytes` bounds the engine's own buffers; beyond it operators spill into ./spill.
+    """
+    connection = duckdb.connect(
+        config={
+            "threads": NUM_THREADS,
+            "async_threads": 1,
+            "memory_limit": f"{memory_bytes}B",
+            "temp_directory": "spill",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute(f"SET allowed_paths = [{literal(str(source.resolve()))}]")
+    connection.execute("SET allowed_directories = ['.']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query that is known to answer few."""
+    return connection.execute(query).fetchall()
+
+
+def identifier(name: str) -> str:
+    """A name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string as SQL."""
+    return "'" + text.replace("'", "''") + "'"
