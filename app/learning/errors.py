@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 MAX_SHOWN = 64
 
@@ -24,7 +24,7 @@ class Problem(TypedDict):
 class LearningError(Exception):
     """Data or parameters that cannot be used, with a JSON pointer into the request that asked for it."""
 
-    code: ClassVar[str] = "invalid-training"
+    code: str = "invalid-training"
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class LearningError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.error_code = code or type(self).code
+        self.code = code or type(self).code
         self.pointer = pointer
         self.errors: list[Problem] = errors or ([{"pointer": pointer, "detail": message}] if pointer else [])
 

@@ -79,7 +79,7 @@ class TrainingParams(BaseModel):
     )
     batch_size: BatchSize | Literal["auto"] | None = Field(
         "auto",
-        description="Rows per step; null is the whole training part; auto chooses 32 to 1024 by its size.",
+        description="At most so many rows a step, evenly divided; null: all rows; auto: 32 to 1024 by their number.",
         json_schema_extra=BASIC,
     )
     optimizer: Literal["gd", "sgd", "rmsprop", "adam", "adamw"] = Field(

@@ -1,0 +1,47 @@
+"""The manifest of a model version: everything that is needed to serve it, and to say where it came from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from torch import nn
+
+from app.learning.prepared import Prepared
+
+FORMAT = 1
+LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "pyarrow")
+
+
+def make_manifest(
+    request: Mapping[str, Any],
+    prepared: Prepared,
+    network: nn.Module,
+    history: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the manifest as JSON without NaN or infinity."""
+    plan, dataset = prepared.plan, request["dataset"]
+    resolved = plan.to_json()
+    return {
+        "format": FORMAT,
+        "spec": {"name": plan.spec.name, "version": plan.spec.version},
+        "task": plan.task,
+        "target": {"name": plan.target["name"], "type": plan.target["type"]},
+        "classes": list(prepared.head.classes) or None,
+        "params": resolved["params"],
+        "inputs": prepared.inputs,
+        "preparation": prepared.preparation.to_json(),
+        "output": prepared.head.to_json(),
+        "split": resolved["split"] | prepared.parts.to_json(),
+        "seed": plan.seed,
+        "threads": request.get("threads") or 1,
+        "dataset": {"sha256": dataset.get("sha256"), "num_rows": dataset["num_rows"]},
+        "training": dict(history),
+        "metrics": dict(metrics),
+        "num_inputs": prepared.preparation.num_inputs,
+        "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    }

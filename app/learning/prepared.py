@@ -1,0 +1,157 @@
+"""From a request to arrays: read the data set, drop and split rows, learn the preparation, transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.learning import preprocess
+from app.learning.columns import LeftOut
+from app.learning.data import Column, Table, Values, is_missing, read_parquet
+from app.learning.describe import describe, examples_of
+from app.learning.errors import LearningError, shown
+from app.learning.plan import Plan, resolve
+from app.learning.preprocess import Inputs, Preparation
+from app.learning.spec import CLASSIFICATION
+from app.learning.splits import PARTS, Parts, split_by_column, split_rows
+from app.learning.tasks import Head, Targets, encode_targets, fit_head
+
+Emit = Callable[[dict[str, Any]], None]
+PLAN_MEMBERS = ("spec", "params", "preparation", "split", "task", "seed")
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One part, ready for a network: inputs, targets as learned, targets in their own units."""
+
+    x_BF: Inputs
+    learned_B: Targets
+    values_B: Values
+
+    def __len__(self) -> int:
+        return len(self.learned_B)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that training needs to know about the data."""
+
+    plan: Plan
+    preparation: Preparation
+    head: Head
+    parts: Parts
+    rows: dict[str, Rows]
+    inputs: list[dict[str, Any]]
+
+
+def plan_of(request: Mapping[str, Any]) -> Plan:
+    """Plan a request again, in the child: what the API checked may not be what arrives here."""
+    dataset = request["dataset"]
+    members = {name: request[name] for name in PLAN_MEMBERS if request.get(name) is not None}
+    return resolve(dataset["columns"], request["target"], num_rows=dataset["num_rows"], **members)
+
+
+def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
+    """Read and transform the data set of a request, telling what was left out.
+
+    Raises: LearningError when the data cannot be used as asked. Deterministic: a function of data and request.
+    """
+    plan = plan_of(request)
+    emit({"type": "phase", "phase": "loading"})
+    table = _read(request["dataset"], plan)
+    emit({"type": "phase", "phase": "preprocessing"})
+    converted = preprocess.read_as(table, plan.treatments)
+    rows = _usable_rows(table, converted, plan, emit)
+    parts = _split(table, rows, plan)
+    preparation = preprocess.fit(
+        converted.take(parts.train), plan.treatments,
+        ignored=[plan.target["name"]], extra_columns=plan.preparation.extra_columns,
+    )  # fmt: skip
+    _tell_left_out(preparation, emit)
+    values = table.columns[plan.target["name"]]
+    head = fit_head(
+        values[parts.train], plan.target["type"], plan.task, scaling=plan.preparation.target_scaling
+    )
+    ready = {}
+    for part in PARTS:
+        ready[part] = _rows(converted.take(getattr(parts, part)), values[getattr(parts, part)], preparation, head)
+        _tell_unknown_classes(part, len(getattr(parts, part)) - len(ready[part]), emit)
+    inputs = describe(preparation, _examples(table, plan, parts.train))
+    return Prepared(plan, preparation, head, parts, ready, inputs)
+
+
+def _read(dataset: Mapping[str, Any], plan: Plan) -> Table:
+    used = {item.name for item in plan.treatments if item.policy is not None} | {plan.target["name"]}
+    used.add(plan.split.column or plan.target["name"])
+    columns: Sequence[Column] = [column for column in dataset["columns"] if column["name"] in used]
+    path = Path(dataset["path"])
+    digest = dataset.get("sha256")
+    if digest is not None and _digest(path) != digest:
+        raise LearningError("The data set's file does not match its digest.", code="dataset-corrupt")
+    return read_parquet(path, columns)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _usable_rows(table: Table, converted: Table, plan: Plan, emit: Emit) -> NDArray[np.intp]:
+    labelled = ~is_missing(table.columns[plan.target["name"]])
+    complete = preprocess.complete_rows(converted, plan.treatments)
+    _tell_dropped(emit, int((~labelled).sum()), f"have no value in the target {shown(plan.target['name'])}")
+    _tell_dropped(emit, int((labelled & ~complete).sum()), "have missing values in columns with missing=drop_rows")
+    rows = np.flatnonzero(labelled & complete)
+    if len(rows) < 2:
+        raise LearningError("Fewer than two rows are left to train on.", code="too-few-rows", pointer="/target")
+    return rows
+
+
+def _tell_dropped(emit: Emit, count: int, why: str) -> None:
+    if count:
+        message = f"{count} rows {why}; they are left out."
+        emit({"type": "event", "level": "info", "message": message, "data": {"num_rows": count}})
+
+
+def _split(table: Table, rows: NDArray[np.intp], plan: Plan) -> Parts:
+    if plan.split.column is not None:
+        return split_by_column(rows, table.columns[plan.split.column][rows], plan.split.column)
+    stratify = plan.split.method == "stratified" and plan.task in CLASSIFICATION
+    classes = table.columns[plan.target["name"]][rows] if stratify else None
+    return split_rows(rows, plan.split, classes=classes, seed=plan.seed)
+
+
+def _rows(table: Table, values: Values, preparation: Preparation, head: Head) -> Rows:
+    learned_B, known_B = encode_targets(values, head)
+    x_BF = preparation.transform(table)
+    return Rows(x_BF[known_B], learned_B[known_B], values[known_B])
+
+
+def _tell_unknown_classes(part: str, count: int, emit: Emit) -> None:
+    if count:
+        message = f"{count} rows of the {part} part have a class that no training row has; they are left out."
+        emit({"type": "event", "level": "warning", "message": message, "data": {"num_rows": count, "part": part}})
+
+
+def _tell_left_out(preparation: Preparation, emit: Emit) -> None:
+    reasons = {column.name: column.reason for column in preparation.columns if isinstance(column, LeftOut)}
+    if reasons:
+        listed = dict(list(reasons.items())[:MAX_LISTED])
+        message = f"{len(reasons)} columns are left out: {', '.join(listed)}."
+        emit({"type": "event", "level": "info", "message": message, "data": {"columns": listed}})
+
+
+def _examples(table: Table, plan: Plan, train: NDArray[np.intp]) -> dict[str, Any]:
+    stored = {item.name: item.stored for item in plan.treatments if item.policy is not None}
+    first = Table(table.num_rows, {name: table.columns[name] for name in stored}).take(train[:MAX_LISTED])
+    return examples_of(first, stored)

@@ -1,0 +1,164 @@
+"""Answer rows from a trained model: data preparation, ONNX Runtime, labels or values; imports no torch.
+
+Shapes: x_BF inputs, y_BK outputs of the graph: K probabilities, or one value in the scale it was learned.
+Deterministic: same rows and same batch give the same bits on the same CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.learning.errors import InputError, json_pointer, shown
+from app.learning.notes import Notes, Warned
+from app.learning.preprocess import Preparation
+from app.learning.tasks import Label
+
+# What a session of a small network takes beside its weights, measured over 50 of them.
+SESSION_BYTES = 400_000
+
+
+class Classified(TypedDict):
+    """The answer to one row of a classification."""
+
+    label: Label
+    probabilities: dict[str, float]
+    warnings: list[Warned]
+
+
+class Valued(TypedDict):
+    """The answer to one row of a regression."""
+
+    value: float
+    warnings: list[Warned]
+
+
+Prediction = Classified | Valued
+
+
+class Predictor:
+    """A model in memory. `predict_rows` and `predict_matrix` may be called from several threads at once."""
+
+    def __init__(self, preparation: Preparation, output: Mapping[str, Any], session: Any, size_bytes: int) -> None:
+        self.preparation = preparation
+        self.size_bytes = size_bytes
+        self._session = session
+        self._classes: list[Label] = output["classes"] or []
+        self._keys = [class_key(label) for label in self._classes]
+        self._shift, self._scale = output["shift"], output["scale"]
+        self._ignored = frozenset(preparation.ignored)
+
+    @classmethod
+    def load(cls, manifest: Mapping[str, Any], graph: bytes, *, num_threads: int = 1) -> Predictor:
+        """Return the predictor of a manifest and its ONNX graph."""
+        session = open_session(graph, num_threads=num_threads)
+        preparation = Preparation.from_json(manifest["preparation"])
+        return cls(preparation, manifest["output"], session, 2 * len(graph) + SESSION_BYTES)
+
+    def predict_rows(self, rows: Sequence[Mapping[str, object]]) -> list[Prediction]:
+        """Answer rows given by column name; a name that is absent counts as a missing value.
+
+        Raises: InputError with pointers such as /rows/3/bill_length_mm.
+        """
+        notes = Notes(len(rows))
+        names = self.preparation.input_names
+        known = self.preparation.known_names
+        values = []
+        for index, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise InputError([{"pointer": json_pointer("rows", index), "detail": "expected an object"}])
+            if not row.keys() <= known:
+                self._note_extra(sorted(row.keys() - known), [index], notes)
+            values.append([row.get(name) for name in names])
+        return self._predict(values, notes)
+
+    def predict_matrix(self, columns: Sequence[str] | None, data: Sequence[Sequence[object]]) -> list[Prediction]:
+        """Answer rows given as lists; without `columns` they hold the input columns in training order.
+
+        Raises: InputError with pointers such as /data/3/0 or /columns/2.
+        """
+        names = list(self.preparation.input_names if columns is None else columns)
+        _check_matrix(names, data)
+        positions = {name: position for position, name in enumerate(names)}
+        notes = Notes(len(data), lambda row, name: _matrix_pointer(row, positions.get(name or "")))
+        extra = sorted(positions.keys() - self.preparation.known_names)
+        if extra:
+            self._note_extra(extra, range(len(data)), notes)
+        places = [positions.get(name) for name in self.preparation.input_names]
+        values = [[None if place is None else row[place] for place in places] for row in data]
+        return self._predict(values, notes)
+
+    def _note_extra(self, extra: Sequence[str], rows: Sequence[int], notes: Notes) -> None:
+        for name in extra:
+            if self.preparation.extra_columns == "reject":
+                notes.refuse(rows, name, "the model has no such column")
+            elif self.preparation.extra_columns == "flag":
+                notes.warn(rows, name, "extra-column", "the model has no such column; it was ignored")
+
+    def _predict(self, values: list[list[object]], notes: Notes) -> list[Prediction]:
+        if not values:
+            return []
+        num_names = len(self.preparation.input_names)
+        empty = [index for index, row in enumerate(values) if all(value is None for value in row)]
+        notes.refuse(empty, None, f"all {num_names} input columns are missing")
+        columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
+        x_BF = self.preparation.transform(self.preparation.read(columns, len(values), notes), notes)
+        notes.check()
+        y_BK: NDArray[np.float32] = self._session.run(None, {"x": x_BF})[0]
+        if not np.isfinite(y_BK).all():
+            rows = np.flatnonzero(~np.isfinite(y_BK).all(axis=1)).tolist()
+            notes.refuse(rows, None, "the values are too large for the model: its answer is not a number")
+            notes.check()
+        return self._label(y_BK, notes) if self._classes else self._value(y_BK, notes)
+
+    def _label(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
+        best_B = y_BK.argmax(axis=1).tolist()
+        return [
+            {"label": self._classes[best], "probabilities": dict(zip(self._keys, row, strict=True)), "warnings": warned}
+            for best, row, warned in zip(best_B, y_BK.tolist(), notes.warnings, strict=True)
+        ]
+
+    def _value(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
+        values_B = y_BK[:, 0].astype(np.float64) * self._scale + self._shift
+        return [
+            {"value": value, "warnings": warned}
+            for value, warned in zip(values_B.tolist(), notes.warnings, strict=True)
+        ]
+
+
+def class_key(label: Label) -> str:
+    """Return the name under which a class stands in `probabilities`."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return str(label)
+
+
+def open_session(graph: bytes, *, num_threads: int = 1) -> Any:
+    """Return an ONNX Runtime session on the CPU that starts no threads of its own when num_threads is 1."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _matrix_pointer(row: int, position: int | None) -> str:
+    return json_pointer("data", row) if position is None else json_pointer("data", row, position)
+
+
+def _check_matrix(names: Sequence[str], data: Sequence[Sequence[object]]) -> None:
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or name in names[:position]:
+            detail = f"{shown(name)} is given twice" if isinstance(name, str) else "expected a column name"
+            raise InputError([{"pointer": json_pointer("columns", position), "detail": detail}])
+    for index, row in enumerate(data):
+        if not isinstance(row, list | tuple):
+            raise InputError([{"pointer": json_pointer("data", index), "detail": "expected an array"}])
+        if len(row) != len(names):
+            detail = f"expected {len(names)} values, got {len(row)}"
+            raise InputError([{"pointer": json_pointer("data", index), "detail": detail}])

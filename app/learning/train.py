@@ -1,0 +1,172 @@
+"""One training from request to files: what runs inside a training child. Imports torch.
+
+Deterministic: same request, data, thread count and CPU give the same bits in weights and graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.learning import evaluate, weights
+from app.learning.errors import LearningError, OutOfMemory
+from app.learning.export import Answer, export
+from app.learning.loop import Data, Training
+from app.learning.losses import balanced_weights, make_loss
+from app.learning.manifest import make_manifest
+from app.learning.plan import Plan
+from app.learning.prepared import Emit, Prepared, Rows, prepare
+from app.learning.reporting import Control, Reporter
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# How torch says that there is no memory; it has no exception class for the CPU.
+NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+CHECKPOINT_SECONDS = 10.0
+ENDINGS = {
+    "early_stopping": "The validation loss has stopped improving; the best epoch's weights are kept.",
+    "finish": "Finished early on request; the best weights so far are kept.",
+    "wall_time": "The time limit was reached in training; the best weights so far are kept.",
+}
+
+
+def preload() -> None:
+    """Import what a training needs, once, before children are forked; starts no thread.
+
+    numpy starts threads at import unless OPENBLAS_NUM_THREADS=1 stands in the environment: the caller's part.
+    No gradient is computed here, because autograd refuses to work in a fork of a process that used it.
+    """
+    # Arrow's allocator would start a thread of its own.
+    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
+    import_module("pyarrow.parquet")
+    # The first optimizer of a process imports this one, which takes two seconds.
+    import_module("torch._dynamo")
+    torch.set_num_threads(1)
+    parameter = torch.nn.Parameter(torch.zeros(2, 2))
+    torch.optim.AdamW([parameter], fused=True)
+
+
+def run(request: Mapping[str, Any], *, folder: Path, emit: Emit, control: Control) -> None:
+    """Train as the request says, telling everything through `emit`; files are written into `folder`.
+
+    `control` is asked before every step and answers None, "pause", "cancel" or "finish" at once. Expected
+    failures (data, parameters, divergence, memory) end as an `error` message; anything raised is a bug.
+    """
+    try:
+        _run(request, folder, emit, control)
+    except LearningError as error:
+        emit(_error(error))
+    except MemoryError as error:
+        emit(_error(_out_of_memory(error)))
+    except RuntimeError as error:
+        if not any(words in str(error) for words in NO_MEMORY):
+            raise
+        emit(_error(_out_of_memory(error)))
+
+
+def _error(error: LearningError) -> dict[str, Any]:
+    return {
+        "type": "error", "code": error.code, "message": error.message,
+        "pointer": error.pointer, "errors": error.errors,
+    }  # fmt: skip
+
+
+def _out_of_memory(cause: BaseException) -> OutOfMemory:
+    error = OutOfMemory("The training needs more memory than it may use: fewer or smaller layers, or fewer rows.")
+    error.__cause__ = cause
+    return error
+
+
+def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control) -> None:
+    started = time.monotonic()
+    torch.set_num_threads(request.get("threads") or 1)
+    prepared = prepare(request, emit)
+    training = make_training(prepared)
+    fingerprint = _fingerprint(prepared.plan, request["dataset"])
+    reporter = Reporter(
+        emit, control, folder, started=started, fingerprint=fingerprint,
+        checkpoint_seconds=request.get("checkpoint_seconds") or CHECKPOINT_SECONDS,
+        wall_seconds=request.get("wall_seconds"),
+    )  # fmt: skip
+    if request.get("resume"):
+        _resume(training, request["resume"], fingerprint)
+    emit({"type": "phase", "phase": "training"})
+    reporter.begin(training)
+    reason = training.run(reporter.poll, reporter.end_epoch)
+    reporter.report(training)
+    if reason in ("paused", "cancelled"):
+        emit({"type": "stopped", "reason": reason})
+        return
+    if reason in ENDINGS:
+        reporter.say("info", ENDINGS[reason], epoch=training.progress.epoch, step=training.step)
+    _finish(request, prepared, training, reporter, reason)
+
+
+def make_training(prepared: Prepared) -> Training:
+    """Return the training of prepared data: a network from the spec, its initial weights from the seed."""
+    plan, params = prepared.plan, prepared.plan.params
+    dtype = DTYPES[params.dtype]
+    torch.manual_seed(plan.seed)
+    train, validation = prepared.rows["train"], prepared.rows["validation"]
+    network = plan.spec.build(train.x_BF.shape[1], prepared.head.num_outputs, params, dtype)
+    balance = None
+    if params.class_weights == "balanced":
+        num_classes = len(prepared.head.classes)
+        balance = torch.from_numpy(balanced_weights(train.learned_B.astype("int64"), num_classes))
+    smooth = make_loss(plan.loss, plan.task, label_smoothing=params.label_smoothing)
+    return Training(
+        network, params, smooth, make_loss(plan.loss, plan.task),
+        train=_data(train, plan.task, dtype, balance),
+        validation=_data(validation, plan.task, dtype, balance) if len(validation) else None,
+        seed=plan.seed,
+    )  # fmt: skip
+
+
+def _data(rows: Rows, task: str, dtype: torch.dtype, balance_K: torch.Tensor | None) -> Data:
+    learned_B = torch.from_numpy(rows.learned_B)
+    y_B = learned_B.long() if task == "multiclass" else learned_B.to(dtype)
+    w_B = None if balance_K is None else balance_K[learned_B.long()].to(dtype)
+    return Data(torch.from_numpy(rows.x_BF).to(dtype), y_B, w_B)
+
+
+def _fingerprint(plan: Plan, dataset: Mapping[str, Any]) -> str:
+    asked = {name: value for name, value in plan.to_json().items() if name != "estimate"}
+    text = json.dumps([asked, dataset.get("sha256"), dataset["num_rows"]], sort_keys=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def _resume(training: Training, resume: Mapping[str, Any], fingerprint: str) -> None:
+    state = dict(resume["state"])
+    if state.pop("fingerprint", None) != fingerprint:
+        raise LearningError("The checkpoint belongs to another training.", code="checkpoint-mismatch")
+    training.resume(weights.read(Path(resume["path"]), digest=resume.get("sha256")), state)
+
+
+def _finish(
+    request: Mapping[str, Any], prepared: Prepared, training: Training, reporter: Reporter, reason: str
+) -> None:
+    """Keep the best weights, measure them, write the files and the manifest."""
+    emit, folder = reporter.emit, reporter.folder
+    emit({"type": "phase", "phase": "evaluating"})
+    kept_epoch = training.restore_best()
+    answer = Answer(training.network, prepared.plan.task, DTYPES[prepared.plan.params.dtype])
+    metrics = evaluate.evaluate(answer, prepared)
+    emit({"type": "phase", "phase": "exporting"})
+    graph = export(answer, torch.from_numpy(prepared.rows["train"].x_BF))
+    files = {
+        "weights": weights.write(folder / "weights.safetensors", training.network.state_dict()),
+        "graph": weights.write_bytes(folder / "graph.onnx", graph),
+    }
+    history = {
+        "epochs_run": training.progress.epoch, "best_epoch": kept_epoch, "steps": training.step,
+        "seconds": reporter.seconds(), "stopped": reason,
+    }  # fmt: skip
+    manifest = make_manifest(request, prepared, training.network, history, metrics)
+    emit({"type": "result", "files": files, "manifest": manifest, "metrics": metrics})
