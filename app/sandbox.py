@@ -50,8 +50,9 @@ def confine(
 
     `read` and `write` are files or folders (with everything below); Python and its libraries stay readable.
     `memory_bytes` bounds private memory (RLIMIT_DATA), so allocations fail with MemoryError;
-    `file_size_bytes` bounds each file written. Landlock holds for the calling thread and those it starts, so it counts as
-    missing while other threads run. Raises SandboxUnavailable in mode "required" when a layer is missing.
+    `file_size_bytes` bounds each file written. Landlock holds for the calling thread and those it starts, so
+    it counts as missing while other threads run. Raises SandboxUnavailable in mode "required" when a layer is
+    missing.
     """
     if mode == "off":
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +31,13 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+COUNTED = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+GUESSED = {
+    "column": None,
+    "code": "encoding-guessed",
+    "detail": "The file is not UTF-8, so it was read as Windows-1252 or Latin-1; check letters with accents.",
+}
 REJECTED = {
-    "MISSING COLUMNS": "has too few fields",
-    "TOO MANY COLUMNS": "has too many fields",
     "UNQUOTED VALUE": "has a quote that is not closed, or text after a closing quote",
     "LINE SIZE OVER MAXIMUM": f"is longer than {MAX_LINE_BYTES:,} bytes",
     "INVALID ENCODING": "is not valid text",
@@ -57,7 +62,8 @@ def open_delimited(
     relation = _relation(path, delimiter, len(names))
     columns = [Column(name, f"c{i}", ANY_CELL) for i, name in enumerate(names)]
     details = {"delimiter": delimiter, "encoding": encoding.removesuffix("-sig"), "has_header": True}
-    return Source(relation, columns, details, refuse_bad_lines=lambda: _refuse(connection, path))
+    warnings = [GUESSED] if encoding in ("cp1252", "latin-1") else []
+    return Source(relation, columns, details, warnings, lambda: _refuse(connection, path))
 
 
 def detect_encoding(path: Path) -> str:
@@ -192,9 +198,13 @@ def _refuse(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     lines = _line_numbers(path, [offset or 0 for offset, _, _ in rejected])
     errors = []
     for line, (_, kind, message) in zip(lines, rejected, strict=True):
-        detail = REJECTED.get(kind, "cannot be read")
-        expected = message if message.startswith("Expected Number of Columns") else ""
-        errors.append((pointer("lines", line), f"{detail}. {expected}".removesuffix(". ")))
+        counts = COUNTED.search(message)
+        detail = (
+            "has {1} fields where the header has {0}".format(*counts.groups())
+            if counts
+            else REJECTED.get(kind)
+        )
+        errors.append((pointer("lines", line), detail or "cannot be read"))
     raise invalid(f"Line {lines[0]} {errors[0][1]}.", errors)
 
 

@@ -71,8 +71,8 @@ def sniff_format(content_type: str | None, filename: str | None, head: bytes) ->
     """The format to read an upload as: csv, tsv, ndjson, json or parquet.
 
     `head` is the first kilobyte or so. A declared type decides, if the bytes do not contradict it; without
-    one the first bytes do, then the extension of the name. Raises UnsupportedMedia for formats not read here, and
-    Invalid (code "dataset-invalid") when the bytes are not of the declared type.
+    one the first bytes do, then the extension of the name. Raises UnsupportedMedia for formats not read here,
+    and Invalid (code "dataset-invalid") when the bytes are not of the declared type.
     """
     declared = (content_type or "").partition(";")[0].strip().lower()
     kind = _foreign(head)

@@ -171,7 +171,7 @@ def _refuse_wrong_cells(connection: duckdb.DuckDBPyConnection, source: Source, r
             raise invalid(f"Column {shown(column.name)} cannot be read as {kind}: {errors[0][1]}.", errors)
 
 
-def _lost_numbers(source: Source, requested: Requested, types: list[str]) -> list[dict[str, str]]:
+def _lost_numbers(source: Source, requested: Requested, types: list[str]) -> list[dict[str, str | None]]:
     return [
         {
             "column": column.name,

@@ -213,6 +213,6 @@ def _refusal(place: Place, detail: str) -> Exception:
     return invalid(f"{where} {detail}.", [(pointer(*place), detail)])
 
 
-def _mixed(name: str, found: set[str]) -> dict[str, str]:
+def _mixed(name: str, found: set[str]) -> dict[str, str | None]:
     kinds = " and ".join(sorted(found))
     return {"column": name, "code": "mixed-types", "detail": f"Holds {kinds} values; kept as text."}

@@ -69,7 +69,8 @@ def check_names(names: list[str], limits: IngestLimits) -> None:
         fault = _fault_of_name(name, seen.get(name.lower()))
         seen.setdefault(name.lower(), name)
         if fault:
-            errors.append((pointer("columns", name or position), f"column {position} {fault}"))
+            place = name if name.isprintable() and 0 < len(name) <= MAX_NAME_CHARACTERS else position
+            errors.append((pointer("columns", place), f"column {position} {fault}"))
     if errors:
         raise invalid("Column names must be non-empty and unique: " + errors[0][1] + ".", errors)
 

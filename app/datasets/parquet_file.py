@@ -35,8 +35,7 @@ def open_parquet(connection: duckdb.DuckDBPyConnection, path: str, limits: Inges
     _refuse_types(names, types)
     columns = [_column(name, f"c{i}", kind) for i, (name, kind) in enumerate(zip(names, types, strict=True))]
     source = Source(relation, columns, {}, [])
-    texts = [column.cell for column in columns if column.candidates]
-    _check_decoded(connection, source, texts, 8 * num_rows * (len(columns) - len(texts)), limits)
+    _check_decoded(connection, source, 8 * num_rows * len(columns), limits)
     return source
 
 
@@ -88,9 +87,12 @@ def _column(name: str, cell: str, kind: str) -> Column:
     if kind == "BOOLEAN":
         return Column(name, text, stored="boolean", value=cell)
     if kind in ("FLOAT", "DOUBLE"):
-        present = f"nullif({cell}, 'nan'::{kind})"
+        # Not nullif: statistics leave NaN out, so a comparison with it is optimised away.
+        present = f"CASE WHEN isnan({cell}) THEN NULL ELSE {cell} END"
         finite = f"coalesce(NOT isinf({cell}), true)"
-        return Column(name, f"{present}::VARCHAR", stored="real", value=f"{present}::DOUBLE", accepts=finite)
+        return Column(
+            name, f"({present})::VARCHAR", stored="real", value=f"({present})::DOUBLE", accepts=finite
+        )
     if kind.startswith("DECIMAL("):
         return Column(name, text, stored="real", value=f"{cell}::DOUBLE")
     if kind in MOMENTS:
@@ -109,20 +111,30 @@ def _is_whole_decimal(kind: str) -> bool:
 
 
 def _check_decoded(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    texts: list[str],
-    size_bytes: int,
-    limits: IngestLimits,
+    connection: duckdb.DuckDBPyConnection, source: Source, size_bytes: int, limits: IngestLimits
 ) -> None:
-    """Raise TooLarge when the decoded values are over the limit.
+    """Raise TooLarge when the decoded values are over the limit, Invalid when strings hold NUL characters.
 
     A dictionary page makes two gigabytes of strings out of half a kilobyte, and no size in the file says so.
     """
+    texts = [column for column in source.columns if column.candidates == STRING_CELL]
     for start in range(0, len(texts), NUM_COLUMNS_PER_QUERY):
-        total = " + ".join(
-            f"coalesce(sum(strlen({c})), 0)" for c in texts[start : start + NUM_COLUMNS_PER_QUERY]
-        )
-        size_bytes += int(rows(connection, f"SELECT {total} FROM {source.relation}")[0][0])
+        batch = texts[start : start + NUM_COLUMNS_PER_QUERY]
+        cells = [column.cell for column in batch]
+        lengths = rows(connection, _select("coalesce(sum(strlen({})), 0)", cells, source.relation))[0]
+        size_bytes += sum(map(int, lengths))
         if size_bytes > limits.decoded_bytes:
             raise TooLarge(f"The table decodes to over {limits.decoded_bytes:,} bytes, which is the limit.")
+        broken = rows(
+            connection, _select("coalesce(bool_or(contains({}, chr(0))), false)", cells, source.relation)
+        )[0]
+        for column, is_broken in zip(batch, broken, strict=True):
+            if is_broken:
+                fault = "holds NUL characters"
+                raise invalid(
+                    f"Column {shown(column.name)} {fault}.", [(pointer("columns", column.name), fault)]
+                )
+
+
+def _select(aggregate: str, cells: list[str], relation: str) -> str:
+    return f"SELECT {', '.join(aggregate.format(cell) for cell in cells)} FROM {relation}"

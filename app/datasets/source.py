@@ -36,5 +36,5 @@ class Source:
     relation: str
     columns: list[Column]
     details: dict[str, Any]
-    warnings: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[dict[str, str | None]] = field(default_factory=list)
     refuse_bad_lines: Callable[[], None] = lambda: None
