@@ -25,17 +25,19 @@ CHECKED_ROWS = 256
 
 
 class Answer(nn.Module):
-    """The network with its head: what the served model computes."""
+    """The network with its head: what the served model computes, always in float32.
 
-    def __init__(self, network: nn.Module, task: str, dtype: torch.dtype) -> None:
+    A network trained in float64 is rounded, in place: ONNX Runtime has float64 kernels for few operators.
+    """
+
+    def __init__(self, network: nn.Module, task: str) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.float().eval()
         self.task = task
-        self.dtype = dtype
 
     def forward(self, x_BF: Tensor) -> Tensor:
-        """Return y_BK for x_BF, both float32 whatever the network computes in."""
-        out_BK: Tensor = self.network(x_BF.to(self.dtype))
+        """Return y_BK for x_BF."""
+        out_BK: Tensor = self.network(x_BF)
         if self.task == "multiclass":
             out_BK = torch.softmax(out_BK, dim=1)
         elif self.task == "binary":
@@ -43,7 +45,7 @@ class Answer(nn.Module):
             out_BK = torch.cat([torch.sigmoid(-out_BK), torch.sigmoid(out_BK)], dim=1)
         elif self.task == "soft":
             out_BK = torch.sigmoid(out_BK)
-        return out_BK.to(torch.float32)
+        return out_BK
 
 
 def export(answer: Answer, x_BF: Tensor) -> bytes:
@@ -51,9 +53,8 @@ def export(answer: Answer, x_BF: Tensor) -> bytes:
 
     Raises: LearningError when the graph's answers differ by more than 1e-5.
     """
-    answer.eval()
     example_BF = x_BF[:CHECKED_ROWS]
-    graph = write_graph(answer.network, answer.task, example_BF.shape[1], answer.dtype)
+    graph = write_graph(answer.network, answer.task, example_BF.shape[1])
     if graph is None:
         graph = trace_graph(answer, example_BF)
     check_graph(graph, answer, example_BF)

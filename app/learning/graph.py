@@ -48,18 +48,16 @@ class Writer:
         return name
 
 
-def write_graph(network: nn.Module, task: str, num_inputs: int, dtype: torch.dtype) -> bytes | None:
+def write_graph(network: nn.Module, task: str, num_inputs: int) -> bytes | None:
     """Return the graph from "x" to "y" of a sequence of known layers, or None when there is an unknown one."""
     if not isinstance(network, nn.Sequential):
         return None
     writer = Writer()
-    if dtype == torch.float64:
-        writer.add("Cast", to=TensorProto.DOUBLE)
     for module in network:
         if not _write_module(writer, module):
             return None
     _write_head(writer, task)
-    writer.add("Cast", to=TensorProto.FLOAT) if dtype == torch.float64 else writer.add("Identity")
+    writer.add("Identity")
     writer.nodes[-1].output[0] = "y"
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", num_inputs])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", None])]

@@ -156,14 +156,12 @@ def _finish(
     emit, folder = reporter.emit, reporter.folder
     emit({"type": "phase", "phase": "evaluating"})
     kept_epoch = training.restore_best()
-    answer = Answer(training.network, prepared.plan.task, DTYPES[prepared.plan.params.dtype])
+    written = weights.write(folder / "weights.safetensors", training.network.state_dict())
+    answer = Answer(training.network, prepared.plan.task)
     metrics = evaluate.evaluate(answer, prepared)
     emit({"type": "phase", "phase": "exporting"})
     graph = export(answer, torch.from_numpy(prepared.rows["train"].x_BF))
-    files = {
-        "weights": weights.write(folder / "weights.safetensors", training.network.state_dict()),
-        "graph": weights.write_bytes(folder / "graph.onnx", graph),
-    }
+    files = {"weights": written, "graph": weights.write_bytes(folder / "graph.onnx", graph)}
     history = {
         "epochs_run": training.progress.epoch, "best_epoch": kept_epoch, "steps": training.step,
         "seconds": reporter.seconds(), "stopped": reason,

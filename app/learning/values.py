@@ -41,6 +41,9 @@ class NotFinite(ValueError):
     """A number beyond what a float64 holds, or NaN; never a matter of policy."""
 
 
+PLAIN_NUMBERS = frozenset({float, int})
+PLAIN_STRINGS = frozenset({str, type(None)})
+
 Report = Callable[[int, ValueError], None]
 
 
@@ -115,6 +118,9 @@ READERS: dict[str, Callable[[object], float | str]] = {
 
 def coerce(values: Sequence[object], stored: str, report: Report) -> Values:
     """Return JSON values (n,) in the stored form of a column; None and what was reported become missing."""
+    plain = _plain(values, stored)
+    if plain is not None:
+        return plain
     read = READERS[stored]
     is_number = stored in NUMBER_TYPES
     missing = math.nan if is_number else None
@@ -129,6 +135,21 @@ def coerce(values: Sequence[object], stored: str, report: Report) -> Values:
             out[row] = missing
             report(row, error)
     return out
+
+
+def _plain(values: Sequence[object], stored: str) -> Values | None:
+    """Return the column at once where nothing can go wrong: finite numbers, or strings, and no others."""
+    if stored in ("integer", "real") and PLAIN_NUMBERS.issuperset(map(type, values)):
+        try:
+            if all(map(math.isfinite, values)):  # type: ignore[arg-type]
+                return np.array(values, dtype=np.float64)
+        except OverflowError:
+            return None
+    if stored not in NUMBER_TYPES and PLAIN_STRINGS.issuperset(map(type, values)):
+        out = np.empty(len(values), dtype=object)
+        out[:] = values
+        return out
+    return None
 
 
 def convert(values: Values, stored: str, wanted: str, report: Report) -> Values:
