@@ -1,0 +1,97 @@
+"""Liveness, readiness, metrics, and the OpenAPI document with a page that reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.types import Scope
+
+from app.database import is_current
+from app.errors import Unavailable
+from app.tables import JobRow
+from app.web.routing import InSession, allow, allow_anybody, router
+
+routes = router("operations")
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+
+class Metrics:
+    """The figures of one API process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.seconds = Histogram(
+            "maas_request_seconds",
+            "Time to answer, by route.",
+            ["method", "route"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.answers = Counter(
+            "maas_requests", "Answers, by route and status.", ["method", "route", "status"], registry=self.registry
+        )
+        self.jobs = Gauge("maas_jobs", "Jobs, by status.", ["status"], registry=self.registry)
+        self.loaded = Gauge("maas_loaded_model_bytes", "Memory of the loaded models.", registry=self.registry)
+
+    def observe(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count one answer under the template of its route, never under what the client wrote."""
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if route != "unmatched" else "any"
+        self.seconds.labels(method, route).observe(seconds)
+        self.answers.labels(method, route, status).inc()
+
+
+@routes.get("/healthz")
+@allow_anybody
+def healthz() -> dict[str, str]:
+    """Whether the process answers at all."""
+    return {"status": "ok"}
+
+
+@routes.get("/readyz")
+@allow_anybody
+def readyz(request: Request) -> dict[str, str]:
+    """Whether the database answers and has the schema of this version."""
+    try:
+        ready = is_current(request.app.state.engine)
+    except SQLAlchemyError:
+        ready = False
+    if not ready:
+        raise Unavailable("The database does not answer, or has another version's schema.", code="db-unavailable")
+    return {"status": "ready"}
+
+
+@routes.get("/metrics", response_class=Response)
+@allow("read")
+def metrics(request: Request, session: InSession) -> Response:
+    """Figures of this process and the job queue, in the OpenMetrics text format."""
+    figures: Metrics = request.app.state.metrics
+    figures.jobs.clear()
+    for status, count in session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)):
+        figures.jobs.labels(status).set(count)
+    figures.loaded.set(request.app.state.served.loaded.size_bytes)
+    return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@routes.get("/openapi.json", include_in_schema=False)
+@allow_anybody
+def openapi(request: Request) -> Any:
+    """The OpenAPI document."""
+    return request.app.openapi()
+
+
+@routes.get("/docs", include_in_schema=False)
+@allow_anybody
+def docs(request: Request) -> Response:
+    """The OpenAPI document as a page that needs no script and no network."""
+    # A page for people: built when somebody looks at it.
+    from app.web.reference_page import STYLE_POLICY, render
+
+    headers = {"content-security-policy": STYLE_POLICY}
+    return Response(render(request.app.openapi()), headers=headers, media_type="text/html; charset=utf-8")

@@ -1,0 +1,1 @@
+"""Background work: submitted, queued, run, watched."""

@@ -1,0 +1,104 @@
+"""A training child: confined to its attempt's folder, it trains and reports JSON lines; it never sees the database."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from app import sandbox
+
+REQUEST_FILE = "request.json"
+EXIT_BUG = 70
+
+
+def preload() -> None:
+    """Import, before any fork, all that a child needs."""
+    from app.learning import train
+
+    train.preload()
+
+
+def main(folder: Path, *, control_fd: int, report_fd: int, log_fd: int, launcher_pid: int) -> NoReturn:
+    """Run the request that lies in `folder`, then leave without running the parent's exit handlers."""
+    code = EXIT_BUG
+    try:
+        os.setsid()
+        sandbox.die_with_parent(launcher_pid)
+        _redirect(log_fd)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _run(folder, Control(control_fd), Report(report_fd))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class Control:
+    """What the worker asks for: one word a line; the end of the pipe means that the worker has gone."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._rest = b""
+
+    def __call__(self) -> str | None:
+        """The next word, if one has come."""
+        try:
+            received = os.read(self._fd, 4096)
+        except BlockingIOError:
+            received = None
+        if received == b"":
+            os._exit(0)
+        self._rest += received or b""
+        word, newline, rest = self._rest.partition(b"\n")
+        if not newline:
+            return None
+        self._rest = rest
+        return word.decode()
+
+
+class Report:
+    """What the child says: one JSON object a line."""
+
+    def __init__(self, fd: int) -> None:
+        self._file = os.fdopen(fd, "wb", buffering=0)
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        """Send a message; waits while the worker is behind."""
+        line = memoryview(json.dumps(message, allow_nan=False).encode() + b"\n")
+        while line:
+            line = line[self._file.write(line) or 0 :]
+
+
+def _run(folder: Path, control: Control, report: Report) -> None:
+    from app.learning import train
+
+    os.environ["TMPDIR"] = str(folder)
+    os.chdir(folder)
+    envelope: dict[str, Any] = json.loads((folder / REQUEST_FILE).read_bytes())
+    limits = envelope["limits"]
+    layers = sandbox.confine(
+        read=[Path(path) for path in envelope["readable"]],
+        write=[folder],
+        memory_bytes=limits["memory_bytes"],
+        file_size_bytes=limits["file_size_bytes"],
+        mode=envelope["sandbox"],
+    )
+    report({"type": "sandbox", "layers": layers})
+    train.run(envelope["request"], folder=folder, emit=report, control=control)
+
+
+def _redirect(log_fd: int) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)

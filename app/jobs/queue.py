@@ -1,0 +1,313 @@
+"""The job queue is the jobs table; nothing else changes a job's status.
+
+                      claim                          succeed
+    submit -> queued --------> running -----------------------------> succeeded
+                ^  ^             |  |  fail (data, parameters, limits)
+                |  |  take_back, |  +-------------------------------> failed
+                |  +-- release --+  |  stop
+                |   (too many       +-------> paused, cancelled
+                |    faults: failed)             |
+                +------------- resume -----------+ (paused only)
+
+    cancel ends a queued or paused job at once and asks a running one to stop.
+
+Claiming raises `lease_epoch`. Every later write of that attempt names the epoch it was claimed with, so a worker
+that lost its lease, however long it slept, writes nothing: it gets LeaseLost and stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app import audit
+from app.errors import Conflict
+from app.jobs import journal
+from app.principal import Principal
+from app.tables import CheckpointRow, JobRow, now
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+NUM_CHECKPOINTS_KEPT = 2
+
+
+class LeaseLost(Exception):
+    """The attempt is not this worker's any more: stop at once and write nothing."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write for one attempt of one job."""
+
+    job_id: str
+    epoch: int
+
+
+@dataclass
+class Beat:
+    """What an attempt reports in one transaction; an empty one just renews the lease."""
+
+    progress: dict[str, Any] | None = None
+    phase: str | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+
+
+def has_queued(session: Session) -> bool:
+    """Whether a claim is worth its write lock."""
+    return session.scalars(select(JobRow.id).where(JobRow.status == "queued").limit(1)).first() is not None
+
+
+def claim(session: Session, worker: str) -> JobRow | None:
+    """Take the first job of the queue: highest priority, then oldest. At most one worker gets a job."""
+    first = (
+        select(JobRow.id)
+        .where(JobRow.status == "queued")
+        .order_by(JobRow.priority.desc(), JobRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    job = session.scalars(
+        update(JobRow)
+        .where(JobRow.id == first, JobRow.status == "queued")
+        .values(
+            status="running",
+            phase="starting",
+            worker=worker,
+            attempt=JobRow.attempt + 1,
+            lease_epoch=JobRow.lease_epoch + 1,
+            heartbeat_seq=JobRow.heartbeat_seq + 1,
+            revision=JobRow.revision + 1,
+            started_at=func.coalesce(JobRow.started_at, now()),
+        )
+        .returning(JobRow)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if job is not None:
+        journal.append(session, job.id, [journal.event("status", f"Attempt {job.attempt} started.", status="running")])
+    return job
+
+
+def beat(session: Session, lease: Lease, report: Beat) -> str | None:
+    """Renew the lease and store what happened; answers what the user asks of the attempt, if anything.
+
+    Raises: LeaseLost.
+    """
+    values: dict[str, Any] = {"heartbeat_seq": JobRow.heartbeat_seq + 1}
+    if report.progress is not None:
+        values["progress"] = report.progress
+    if report.phase is not None:
+        values["phase"] = report.phase
+    if report.progress is not None or report.phase is not None:
+        values["revision"] = JobRow.revision + 1
+    job = _write(session, lease, **values)
+    journal.append_metrics(session, lease.job_id, report.metrics)
+    for text in report.logs:
+        journal.append_log(session, job.id, job.attempt, text)
+    journal.append(session, lease.job_id, report.events)
+    return job.control
+
+
+def save_checkpoint(session: Session, lease: Lease, row: CheckpointRow) -> None:
+    """List a checkpoint, after its bytes were stored, and forget all but the newest. Raises: LeaseLost."""
+    _write(session, lease, heartbeat_seq=JobRow.heartbeat_seq + 1)
+    # An attempt that went on from an older checkpoint reaches the same step again, with the same bytes.
+    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == row.job_id, CheckpointRow.step == row.step))
+    session.add(row)
+    session.flush()
+    newest = (
+        select(CheckpointRow.id)
+        .where(CheckpointRow.job_id == row.job_id)
+        .order_by(CheckpointRow.step.desc())
+        .limit(NUM_CHECKPOINTS_KEPT)
+    )
+    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == row.job_id, CheckpointRow.id.not_in(newest)))
+    journal.append(session, row.job_id, [journal.event("checkpoint", f"Checkpoint at step {row.step}.", step=row.step)])
+
+
+def newest_checkpoint(session: Session, job_id: str) -> CheckpointRow | None:
+    """Where the next attempt goes on; metrics reported after it will be reported again, so they go."""
+    query = select(CheckpointRow).where(CheckpointRow.job_id == job_id).order_by(CheckpointRow.step.desc())
+    return session.scalars(query.limit(1)).first()
+
+
+def rewind_metrics(session: Session, lease: Lease, step: int) -> None:
+    """Forget the metrics after a step: the attempt will report them again. Raises: LeaseLost."""
+    _write(session, lease, heartbeat_seq=JobRow.heartbeat_seq + 1)
+    journal.drop_metrics(session, lease.job_id, after_step=step)
+
+
+def succeed(session: Session, lease: Lease, *, version: int, metrics: dict[str, Any], principal: Principal) -> None:
+    """End with a model version, in the transaction that stores the version. Raises: LeaseLost."""
+    job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics)
+    journal.append(session, job.id, [journal.event("status", f"Succeeded: {job.model}@{version}.", status="succeeded")])
+    audit.record(session, principal, "job.succeed", job.id, model=f"{job.model}@{version}")
+
+
+def fail(session: Session, lease: Lease, error: dict[str, Any]) -> None:
+    """End because of what the user sent: trying again would end the same way. Raises: LeaseLost."""
+    job = _write(session, lease, **_ending("failed"), error=error)
+    event = journal.event("status", str(error["message"]), "error", status="failed", error=error)
+    journal.append(session, job.id, [event])
+
+
+def stop(session: Session, lease: Lease, status: str) -> None:
+    """The attempt stopped because it was asked to: `paused` or `cancelled`. Raises: LeaseLost."""
+    ending = _ending("cancelled") if status == "cancelled" else {"status": "paused", "phase": None, "control": None}
+    job = _write(session, lease, **(ending | {"revision": JobRow.revision + 1}))
+    journal.append(session, job.id, [journal.event("status", f"{status.capitalize()}.", status=status)])
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the job back because the worker is leaving; this is nobody's fault. Raises: LeaseLost."""
+    _requeue(session, _write(session, lease, heartbeat_seq=JobRow.heartbeat_seq + 1), "Its worker shut down.")
+
+
+def fault(session: Session, lease: Lease, reason: str, *, max_attempts: int) -> None:
+    """The attempt died of something that is not the user's doing; try again, up to a limit. Raises: LeaseLost."""
+    _after_fault(session, _write(session, lease, num_faults=JobRow.num_faults + 1), reason, max_attempts)
+
+
+def take_back(session: Session, lease: Lease, heartbeat_seq: int, *, max_attempts: int) -> bool:
+    """Take a job from a worker whose heartbeat stands still; False when it has moved after all."""
+    job = session.scalars(
+        update(JobRow)
+        .where(JobRow.id == lease.job_id, JobRow.lease_epoch == lease.epoch, JobRow.status == "running")
+        .where(JobRow.heartbeat_seq == heartbeat_seq)
+        .values(num_faults=JobRow.num_faults + 1)
+        .returning(JobRow)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).first()
+    if job is None:
+        return False
+    _after_fault(session, job, "Its worker fell silent.", max_attempts)
+    return True
+
+
+def running(session: Session) -> Sequence[tuple[Lease, int]]:
+    """All leases with their heartbeat counters, for the reaper."""
+    rows = session.execute(
+        select(JobRow.id, JobRow.lease_epoch, JobRow.heartbeat_seq).where(JobRow.status == "running")
+    )
+    return [(Lease(job_id, epoch), seq) for job_id, epoch, seq in rows]
+
+
+def cancel(session: Session, job: JobRow) -> None:
+    """Stop for good. Raises: Conflict when the job has ended."""
+    _refuse_ended(job, "cancelled")
+    if job.status == "running":
+        _ask(session, job, "cancel")
+        return
+    _set(session, job, **_ending("cancelled"))
+    journal.append(session, job.id, [journal.event("status", "Cancelled.", status="cancelled")])
+
+
+def pause(session: Session, job: JobRow) -> None:
+    """Stop at the next step, to go on later. Raises: Conflict when the job has ended or is paused."""
+    _refuse_ended(job, "paused")
+    if job.status == "paused":
+        raise Conflict("The job is paused already.")
+    if job.status == "running":
+        _ask(session, job, "pause")
+        return
+    _set(session, job, status="paused")
+    journal.append(session, job.id, [journal.event("status", "Paused.", status="paused")])
+
+
+def resume(session: Session, job: JobRow) -> None:
+    """Queue a paused job again. Raises: Conflict when it is not paused."""
+    if job.status != "paused":
+        raise Conflict(f"Only a paused job can be resumed; this one is {job.status}.")
+    _set(session, job, status="queued", queued_at=now())
+    journal.append(session, job.id, [journal.event("status", "Resumed.", status="queued")])
+
+
+def finish(session: Session, job: JobRow) -> None:
+    """Stop training now and keep the best. Raises: Conflict when the job is not running."""
+    if job.status != "running":
+        raise Conflict(f"Only a running job can be finished early; this one is {job.status}.")
+    if job.control == "cancel":
+        raise Conflict("The job is being cancelled.")
+    _ask(session, job, "finish")
+
+
+def announce(session: Session, job: JobRow) -> None:
+    """The first event of a job, in the transaction that inserts it."""
+    journal.append(session, job.id, [journal.event("status", "Queued.", status="queued")])
+
+
+def _write(session: Session, lease: Lease, **values: Any) -> JobRow:
+    job = session.scalars(
+        update(JobRow)
+        .where(JobRow.id == lease.job_id, JobRow.lease_epoch == lease.epoch, JobRow.status == "running")
+        .values(**values)
+        .returning(JobRow)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).first()
+    if job is None:
+        raise LeaseLost(lease.job_id)
+    return job
+
+
+def _ending(status: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "phase": None,
+        "control": None,
+        "worker": None,
+        "finished_at": now(),
+        "revision": JobRow.revision + 1,
+    }
+
+
+def _after_fault(session: Session, job: JobRow, reason: str, max_attempts: int) -> None:
+    if job.num_faults < max_attempts:
+        _requeue(session, job, reason)
+        return
+    message = f"Gave up after {job.num_faults} attempts that died: {reason}"
+    error = {"code": "infrastructure-fault", "message": message, "pointer": None}
+    _set(session, job, **_ending("failed"), error=error)
+    journal.append(session, job.id, [journal.event("status", message, "error", status="failed", error=error)])
+
+
+def _requeue(session: Session, job: JobRow, reason: str) -> None:
+    # What the user asked of the lost attempt still holds; `finish` stays on the row for the next attempt.
+    if job.control == "cancel":
+        _set(session, job, **_ending("cancelled"))
+        journal.append(session, job.id, [journal.event("status", "Cancelled.", status="cancelled")])
+        return None
+    status = "paused" if job.control == "pause" else "queued"
+    control = None if job.control == "pause" else job.control
+    _set(session, job, status=status, phase=None, worker=None, control=control, queued_at=now())
+    return journal.append(
+        session, job.id, [journal.event("status", f"{reason} The job is {status} again.", "warning", status=status)]
+    )
+
+
+def _ask(session: Session, job: JobRow, control: str) -> None:
+    _set(session, job, control=control)
+    journal.append(session, job.id, [journal.event("control", f"Asked to {control}.", control=control)])
+
+
+def _set(session: Session, job: JobRow, **values: Any) -> None:
+    values.setdefault("revision", JobRow.revision + 1)
+    changed = session.scalars(
+        update(JobRow)
+        .where(JobRow.id == job.id, JobRow.status == job.status, JobRow.lease_epoch == job.lease_epoch)
+        .values(**values)
+        .returning(JobRow.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if changed is None:
+        raise Conflict("The job changed at the same moment; read it and try again.")
+    session.refresh(job)
+
+
+def _refuse_ended(job: JobRow, what: str) -> None:
+    if job.status in TERMINAL:
+        raise Conflict(f"The job has {job.status} already and cannot be {what}.")

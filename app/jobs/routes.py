@@ -1,0 +1,233 @@
+"""/v1/jobs: submit, watch, and steer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Header, Path, Query, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from app.errors import MaasError
+from app.jobs import journal, queue, service, watch
+from app.jobs.schemas import (
+    CheckpointRead,
+    EventRead,
+    JobCreate,
+    JobRead,
+    LogRead,
+    MetricRead,
+    Status,
+    ValidationRead,
+)
+from app.tables import JobRow
+from app.web.idempotency import Create
+from app.web.paging import Cursor, Page, Paging, Wait, is_fresh, number, page
+from app.web.routing import Caller, InSession, allow, router
+
+routes = router("jobs")
+JobId = Annotated[str, Path(max_length=64, description="Id of a job.")]
+EVENT_STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": "id: 1\nevent: status\ndata: {}\n\n"}}
+
+
+@routes.post("/v1/jobs", status_code=201, response_model=JobRead)
+@allow("jobs:write")
+async def create_job(request: Request, body: JobCreate, caller: Caller, create: Create, wait: Wait) -> Response:
+    """Start a background training job; with `Prefer: wait=n` the answer waits up to n seconds for its end."""
+
+    def make(session: Session) -> tuple[str, JobRead]:
+        row = service.submit(session, caller, body, request.app.state.settings)
+        return f"/v1/jobs/{row.id}", show(row)
+
+    return await _after_wait(request, await create.run(await request.body(), make), wait)
+
+
+@routes.post("/v1/jobs:validate")
+@allow("read")
+def validate_job(request: Request, body: JobCreate, caller: Caller, session: InSession) -> ValidationRead:
+    """Say what a job would do, or what is wrong with it, without starting it."""
+    plan, limits = service.check(session, caller, body, request.app.state.settings)
+    return ValidationRead(plan=plan, limits=limits)
+
+
+@routes.get("/v1/jobs")
+@allow("read")
+def list_jobs(
+    caller: Caller,
+    session: InSession,
+    cursor: Paging,
+    status: Annotated[Status | None, Query(description="Only jobs with this status.")] = None,
+    model: Annotated[str | None, Query(max_length=200, description="Only jobs for this model.")] = None,
+) -> Page[JobRead]:
+    """The jobs of the project, newest first."""
+    rows = service.list_page(session, caller, limit=cursor.limit, after=cursor.after, status=status, model=model)
+    return page([show(row) for row in rows], cursor)
+
+
+@routes.get("/v1/jobs/{job_id}", responses={304: {"description": "The job has not changed."}})
+@allow("read")
+async def get_job(request: Request, response: Response, job_id: JobId, caller: Caller, wait: Wait) -> Any:
+    """One job; with `Prefer: wait=n` the answer waits up to n seconds for its end."""
+    row = await watch.wait_until_done(request.app.state.read_sessions, caller, job_id, seconds=wait)
+    etag = f'"{row.revision}.{row.num_events}"'
+    if is_fresh(request, etag):
+        return Response(status_code=304, headers={"etag": etag})
+    response.headers["etag"] = etag
+    if row.status not in queue.TERMINAL:
+        response.headers["retry-after"] = "1"
+    return show(row)
+
+
+@routes.post("/v1/jobs/{job_id}/retry", status_code=201, response_model=JobRead)
+@allow("jobs:write")
+async def retry_job(request: Request, job_id: JobId, caller: Caller, create: Create) -> Response:
+    """Queue a new job with the plan of one that failed or was cancelled."""
+
+    def make(session: Session) -> tuple[str, JobRead]:
+        row = service.retry(session, caller, job_id, request.app.state.settings)
+        return f"/v1/jobs/{row.id}", show(row)
+
+    return await create.run(job_id.encode(), make)
+
+
+@routes.post("/v1/jobs/{job_id}/cancel")
+@allow("jobs:write")
+def cancel_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
+    """Stop a job for good."""
+    return show(service.act(session, caller, job_id, "cancel"))
+
+
+@routes.post("/v1/jobs/{job_id}/pause")
+@allow("jobs:write")
+def pause_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
+    """Stop a job at its next step, with a checkpoint from which `resume` goes on."""
+    return show(service.act(session, caller, job_id, "pause"))
+
+
+@routes.post("/v1/jobs/{job_id}/resume")
+@allow("jobs:write")
+def resume_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
+    """Queue a paused job again."""
+    return show(service.act(session, caller, job_id, "resume"))
+
+
+@routes.post("/v1/jobs/{job_id}/finish")
+@allow("jobs:write")
+def finish_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
+    """Stop training now, keep the best weights, and store them as a version."""
+    return show(service.act(session, caller, job_id, "finish"))
+
+
+@routes.get("/v1/jobs/{job_id}/events", response_model=Page[EventRead], responses={200: {"content": EVENT_STREAM}})
+@allow("read")
+async def list_job_events(
+    request: Request,
+    job_id: JobId,
+    caller: Caller,
+    cursor: Paging,
+    accept: Annotated[str, Header()] = "application/json",
+    last_event_id: Annotated[str | None, Header(description="Go on after this event.")] = None,
+) -> Any:
+    """What happened, oldest first: a page of JSON, or with `Accept: text/event-stream` a live stream."""
+    sessions = request.app.state.read_sessions
+    if "text/event-stream" not in accept:
+        return await run_in_threadpool(_event_page, sessions, caller, job_id, cursor)
+    given = last_event_id if last_event_id is not None else cursor.after
+    after = number(given, parameter="after")
+    await watch.wait_until_done(sessions, caller, job_id, seconds=0)
+
+    async def still_allowed() -> bool:
+        token = request.headers["authorization"].partition(" ")[2].strip()
+        try:
+            await request.app.state.authenticate(token, request.state.request_id)
+        except MaasError:
+            return False
+        return not request.app.state.leaving.is_set()
+
+    events = watch.stream(sessions, caller, job_id, after=after, still_allowed=still_allowed)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+@routes.get("/v1/jobs/{job_id}/metrics")
+@allow("read")
+def list_job_metrics(job_id: JobId, caller: Caller, session: InSession, cursor: Paging) -> Page[MetricRead]:
+    """The losses and other values by step, oldest first; the cursor is the step."""
+    job = service.get(session, caller, job_id)
+    after = number(cursor.after, parameter="after") if cursor.after is not None else -1
+    rows = journal.list_metrics(session, job.id, after=after, limit=cursor.limit + 1)
+    return page([MetricRead.model_validate(row, from_attributes=True) for row in rows], cursor, key="step")
+
+
+@routes.get("/v1/jobs/{job_id}/checkpoints")
+@allow("read")
+def list_job_checkpoints(job_id: JobId, caller: Caller, session: InSession) -> Page[CheckpointRead]:
+    """The checkpoints from which the job can go on, newest first."""
+    rows = service.list_checkpoints(session, caller, job_id)
+    shown = [CheckpointRead.model_validate(row, from_attributes=True) for row in rows]
+    return page(shown, Cursor(limit=1000))
+
+
+@routes.get("/v1/jobs/{job_id}/logs")
+@allow("read")
+def list_job_logs(job_id: JobId, caller: Caller, session: InSession, cursor: Paging) -> Page[LogRead]:
+    """What the job's processes wrote, oldest first."""
+    job = service.get(session, caller, job_id)
+    after = number(cursor.after, parameter="after")
+    rows = journal.list_logs(session, job.id, after=after, limit=cursor.limit + 1)
+    return page([LogRead.model_validate(row, from_attributes=True) for row in rows], cursor, key="seq")
+
+
+def show(row: JobRow) -> JobRead:
+    """A job as clients see it."""
+    plan = row.plan
+    shown: dict[str, Any] = {name: plan[name] for name in ("spec", "task", "target", "params", "split", "seed")}
+    kind: Literal["train"] = "train"
+    return JobRead(
+        id=row.id,
+        kind=kind,
+        status=row.status,
+        dataset=row.dataset_id or "",
+        model=row.model or "",
+        model_version=f"{row.model}@{row.model_version}" if row.model_version else None,
+        preparation=plan["preparation"],
+        **shown,
+        **{name: getattr(row, name) for name in COPIED},
+    )
+
+
+COPIED = (
+    "phase",
+    "progress",
+    "priority",
+    "limits",
+    "digests",
+    "metrics",
+    "error",
+    "control",
+    "attempt",
+    "num_faults",
+    "retry_of",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
+
+
+async def _after_wait(request: Request, answer: Response, wait: float) -> Response:
+    if not wait:
+        return answer
+    job_id = answer.headers["location"].rpartition("/")[2]
+    row = await watch.wait_until_done(request.app.state.read_sessions, request.state.principal, job_id, seconds=wait)
+    answer.body = show(row).model_dump_json().encode()
+    answer.headers["content-length"] = str(len(answer.body))
+    return answer
+
+
+def _event_page(sessions: Any, caller: Caller, job_id: str, cursor: Cursor) -> Page[EventRead]:
+    with sessions.begin() as session:
+        job = service.get(session, caller, job_id)
+        after = number(cursor.after, parameter="after")
+        rows = journal.list_events(session, job.id, after=after, limit=cursor.limit + 1)
+        return page([EventRead.model_validate(row, from_attributes=True) for row in rows], cursor, key="seq")

@@ -1,0 +1,191 @@
+"""What the job routes read and show."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Task = Literal["binary", "multiclass", "regression", "soft"]
+EXAMPLE_ID = "job_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3"
+
+
+class Limits(BaseModel):
+    """How much one job may use; both have defaults and upper bounds among the settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wall_seconds: float | None = Field(
+        None, gt=0, le=10**8, allow_inf_nan=False, description="Training stops there and keeps the best."
+    )
+    memory_bytes: int | None = Field(None, ge=256 << 20, description="Memory of the training process.")
+
+
+class JobCreate(BaseModel):
+    """A training job; only `dataset` and `target` are required."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"dataset": "ds_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3", "target": "species", "model": "penguins"},
+                {
+                    "dataset": "ds_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3",
+                    "target": "species",
+                    "spec": "dense",
+                    "params": {"hidden": [64, 64], "learning_rate": 0.01, "epochs": 200},
+                    "preparation": {"columns": {"year": {"type": "category"}}},
+                    "split": {"validation": 0.2, "test": 0.2},
+                    "seed": 7,
+                },
+            ]
+        },
+    )
+
+    dataset: str = Field(min_length=1, max_length=64, description="Id of the data set to learn from.")
+    target: str = Field(min_length=1, max_length=1000, description="Column to predict.")
+    model: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="Name under which the result is stored as a new version; default: the data set's name.",
+    )
+    task: Task | None = Field(None, description="What kind of prediction; default: what fits the target column.")
+    spec: str = Field("dense", min_length=1, max_length=200, description="A name from GET /v1/specs.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the spec.")
+    preparation: dict[str, Any] = Field(default_factory=dict, description="How columns become numbers.")
+    split: dict[str, Any] = Field(default_factory=dict, description="Which rows train, validate and test.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same inputs and seed, same weights.")
+    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
+    limits: Limits = Field(default_factory=Limits)
+
+
+class JobError(BaseModel):
+    """Why a job failed, and where in the request that comes from."""
+
+    code: str
+    message: str
+    pointer: str | None
+
+
+class JobRead(BaseModel):
+    """A job: `status` for programs, `phase` for people."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": EXAMPLE_ID,
+                    "object": "job",
+                    "kind": "train",
+                    "status": "running",
+                    "phase": "training",
+                    "progress": {"epoch": 12, "num_epochs": 200, "fraction": 0.06, "seconds_remaining": 4.1},
+                    "model": "penguins",
+                    "model_version": None,
+                    "dataset": "ds_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3",
+                    "spec": "dense",
+                    "task": "multiclass",
+                    "target": "species",
+                    "params": {"hidden": [64, 64]},
+                    "preparation": {},
+                    "split": {"method": "stratified", "validation": 0.15, "test": 0.15},
+                    "seed": 0,
+                    "priority": 0,
+                    "limits": {"wall_seconds": 86400, "memory_bytes": 4294967296},
+                    "digests": {"dataset": "7d8686e3…", "plan": "1b4f0e98…"},
+                    "metrics": None,
+                    "error": None,
+                    "control": None,
+                    "attempt": 1,
+                    "num_faults": 0,
+                    "retry_of": None,
+                    "created_at": "2026-11-23T09:00:00Z",
+                    "started_at": "2026-11-23T09:00:00Z",
+                    "finished_at": None,
+                }
+            ]
+        }
+    )
+
+    id: str
+    object: Literal["job"] = "job"
+    kind: Literal["train"]
+    status: Status
+    phase: str | None = Field(description="What a running job does now: loading, training, exporting …")
+    progress: dict[str, Any] = Field(description="Epoch, step, fraction, losses, rows per second, time left.")
+    model: str
+    model_version: str | None = Field(description="The result, as predictions name it: penguins@1.")
+    dataset: str
+    spec: str
+    task: Task
+    target: str
+    params: dict[str, Any]
+    preparation: dict[str, Any]
+    split: dict[str, Any]
+    seed: int
+    priority: int
+    limits: dict[str, Any]
+    digests: dict[str, Any] = Field(description="SHA-256 of the data set and of the resolved plan.")
+    metrics: dict[str, Any] | None = Field(description="Scores on the validation and test parts, and of the baseline.")
+    error: JobError | None
+    control: Literal["pause", "cancel", "finish"] | None = Field(description="What was asked and not yet done.")
+    attempt: int
+    num_faults: int = Field(description="Attempts that died of something that is not the request's doing.")
+    retry_of: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class ValidationRead(BaseModel):
+    """What a job would do, without doing it."""
+
+    object: Literal["job_validation"] = "job_validation"
+    plan: dict[str, Any]
+    limits: dict[str, Any]
+
+
+class EventRead(BaseModel):
+    """Something that happened to a job; `seq` counts 1, 2, 3 … without gaps."""
+
+    seq: int
+    object: Literal["job_event"] = "job_event"
+    type: str
+    level: Literal["info", "warning", "error"]
+    message: str
+    data: dict[str, Any]
+    created_at: datetime
+
+
+class MetricRead(BaseModel):
+    """Values that a job reported at a step."""
+
+    step: int
+    object: Literal["job_metric"] = "job_metric"
+    epoch: int
+    values: dict[str, Any]
+    created_at: datetime
+
+
+class LogRead(BaseModel):
+    """A piece of what a job's process wrote."""
+
+    seq: int
+    object: Literal["job_log"] = "job_log"
+    attempt: int
+    text: str
+    created_at: datetime
+
+
+class CheckpointRead(BaseModel):
+    """A state from which the job can go on."""
+
+    id: str
+    object: Literal["checkpoint"] = "checkpoint"
+    epoch: int
+    step: int
+    sha256: str
+    size_bytes: int
+    created_at: datetime

@@ -1,0 +1,196 @@
+"""Jobs: checked, submitted, looked at, and asked to stop, pause, go on or finish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import audit
+from app.datasets import service as datasets
+from app.errors import Conflict, Invalid, NotFound, Unavailable
+from app.ids import new_id
+from app.jobs import queue
+from app.jobs.schemas import JobCreate
+from app.learning.errors import LearningError
+from app.learning.plan import plan as make_plan
+from app.principal import Principal
+from app.settings import Settings
+from app.tables import CheckpointRow, DatasetRow, JobRow, now
+
+
+def submit(session: Session, principal: Principal, request: JobCreate, settings: Settings) -> JobRow:
+    """Queue a training job.
+
+    Raises: NotFound for the data set; Invalid pointing at each impossible value; Unavailable when the project's
+    queue is full.
+    """
+    dataset = _ready_dataset(session, principal, request.dataset)
+    return _insert(
+        session,
+        principal,
+        settings,
+        dataset=dataset,
+        model=request.model or dataset.name,
+        plan=plan(dataset, request, settings),
+        limits=limits(request, settings),
+        priority=request.priority,
+    )
+
+
+def check(
+    session: Session, principal: Principal, request: JobCreate, settings: Settings
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plan and limits that `submit` would store. Raises as `submit`."""
+    dataset = _ready_dataset(session, principal, request.dataset)
+    return plan(dataset, request, settings), limits(request, settings)
+
+
+def retry(session: Session, principal: Principal, job_id: str, settings: Settings) -> JobRow:
+    """Queue a new job with the plan of one that failed or was cancelled. Raises: NotFound, Conflict, Unavailable."""
+    old = get(session, principal, job_id)
+    if old.status not in ("failed", "cancelled"):
+        raise Conflict(f"Only a failed or cancelled job can be retried; this one is {old.status}.")
+    return _insert(
+        session,
+        principal,
+        settings,
+        dataset=datasets.get(session, principal, old.dataset_id or ""),
+        model=old.model or "",
+        plan=old.plan,
+        limits=old.limits,
+        priority=old.priority,
+        retry_of=old.id,
+    )
+
+
+def plan(dataset: DatasetRow, request: JobCreate, settings: Settings) -> dict[str, Any]:
+    """The resolved request: every default filled in, every value checked. Raises: Invalid."""
+    try:
+        return make_plan(
+            dataset.columns,
+            request.target,
+            spec=request.spec,
+            params=request.params,
+            preparation=request.preparation,
+            split=request.split,
+            task=request.task,
+            seed=request.seed,
+            num_rows=dataset.num_rows,
+            max_parameters=settings.max_parameters,
+        )
+    except LearningError as error:
+        code = "limits-exceeded" if error.code == "limits-exceeded" else None
+        raise Invalid(error.message, code=code, errors=[dict(e) for e in error.errors]) from None
+
+
+def limits(request: JobCreate, settings: Settings) -> dict[str, Any]:
+    """The limits of a job, defaults filled in. Raises: Invalid when they are above the settings'."""
+    highest = {"wall_seconds": settings.job_wall_seconds, "memory_bytes": settings.job_memory_bytes}
+    asked = request.limits.model_dump(exclude_none=True)
+    errors = [
+        {"pointer": f"/limits/{name}", "detail": f"At most {highest[name]} here."}
+        for name, value in asked.items()
+        if value > highest[name]
+    ]
+    if errors:
+        raise Invalid("A job may not use that much.", code="limits-exceeded", errors=errors)
+    return highest | asked
+
+
+def get(session: Session, principal: Principal, job_id: str) -> JobRow:
+    """A job of the caller's project. Raises: NotFound."""
+    row = session.get(JobRow, job_id)
+    if row is None or row.project_id != principal.project_id:
+        raise NotFound("job", job_id)
+    return row
+
+
+def list_page(
+    session: Session, principal: Principal, *, limit: int, after: str | None, status: str | None, model: str | None
+) -> Sequence[JobRow]:
+    """Jobs of the project, newest first, one more than `limit` if there are more."""
+    query = select(JobRow).where(JobRow.project_id == principal.project_id)
+    if after is not None:
+        query = query.where(JobRow.id < after)
+    if status is not None:
+        query = query.where(JobRow.status == status)
+    if model is not None:
+        query = query.where(JobRow.model == model)
+    return session.scalars(query.order_by(JobRow.id.desc()).limit(limit + 1)).all()
+
+
+def list_checkpoints(session: Session, principal: Principal, job_id: str) -> Sequence[CheckpointRow]:
+    """The stored checkpoints of a job, newest first. Raises: NotFound."""
+    job = get(session, principal, job_id)
+    query = select(CheckpointRow).where(CheckpointRow.job_id == job.id)
+    return session.scalars(query.order_by(CheckpointRow.step.desc())).all()
+
+
+ACTIONS = {"cancel": queue.cancel, "pause": queue.pause, "resume": queue.resume, "finish": queue.finish}
+
+
+def act(session: Session, principal: Principal, job_id: str, action: str) -> JobRow:
+    """Cancel, pause, resume or finish a job. Raises: NotFound, Conflict."""
+    job = get(session, principal, job_id)
+    ACTIONS[action](session, job)
+    audit.record(session, principal, f"job.{action}", job.id)
+    return job
+
+
+def _ready_dataset(session: Session, principal: Principal, dataset_id: str) -> DatasetRow:
+    dataset = datasets.get(session, principal, dataset_id)
+    if dataset.status != "ready":
+        raise Conflict(f"The data set is {dataset.status}; jobs need a ready one.")
+    return dataset
+
+
+def _insert(
+    session: Session,
+    principal: Principal,
+    settings: Settings,
+    *,
+    dataset: DatasetRow,
+    model: str,
+    plan: dict[str, Any],
+    limits: dict[str, Any],
+    priority: int,
+    retry_of: str | None = None,
+) -> JobRow:
+    audit.take_turn(session, principal.project_id)
+    unfinished = select(func.count()).where(
+        JobRow.project_id == principal.project_id, JobRow.status.not_in(queue.TERMINAL)
+    )
+    if session.scalars(unfinished).one() >= settings.max_queued_jobs:
+        raise Unavailable("The project has as many unfinished jobs as it may have.", retry_after_seconds=10)
+    row = JobRow(
+        id=new_id("job"),
+        project_id=principal.project_id,
+        kind="train",
+        status="queued",
+        priority=priority,
+        dataset_id=dataset.id,
+        model=model,
+        plan=plan,
+        digests={"dataset": dataset.parquet_sha256, "source": dataset.sha256, "plan": digest(plan)},
+        limits=limits,
+        progress={},
+        retry_of=retry_of,
+        created_at=now(),
+        queued_at=now(),
+    )
+    session.add(row)
+    session.flush()
+    queue.announce(session, row)
+    audit.record(session, principal, "job.create", row.id, dataset=dataset.id, model=model)
+    session.refresh(row)
+    return row
+
+
+def digest(plan: dict[str, Any]) -> str:
+    """The SHA-256 of a plan: equal plans on equal data give equal weights."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""The application: wiring only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app import __version__, database, health
+from app.accounts.authenticator import Authenticator
+from app.accounts.routes import routes as accounts
+from app.datasets.routes import routes as datasets
+from app.jobs.routes import routes as jobs
+from app.models.routes import routes as models
+from app.predictions.loaded import LoadedModels
+from app.predictions.routes import routes as predictions
+from app.predictions.service import Served
+from app.settings import Settings
+from app.specs.routes import routes as specs
+from app.storage import Storage
+from app.web import openapi
+from app.web.edge import Edge
+from app.web.problems import HANDLERS
+from app.web.routing import PolicyRoute, check_policies
+
+FEATURES = (datasets, specs, jobs, models, predictions, accounts, health.routes)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service for these settings; its database is migrated and its routes are checked before it is returned.
+
+    Raises: RuntimeError when a route has no policy; DatabaseError when the database would lose writes.
+    """
+    api = FastAPI(
+        title="maas",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        exception_handlers=HANDLERS,
+    )
+    api.router.route_class = PolicyRoute
+    for routes in FEATURES:
+        api.include_router(routes)
+    check_policies(api.routes)
+    api.openapi = openapi.document(api, __version__)  # type: ignore[method-assign]
+    _open(api, settings)
+    api.add_middleware(Edge, hosts=settings.hosts, observe=api.state.metrics.observe)
+    return api
+
+
+def _open(api: FastAPI, settings: Settings) -> None:
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = database.connect(settings.url)
+    database.migrate(engine)
+    sessions, read_sessions = database.sessions(engine), database.sessions(engine, read_only=True)
+    storage = Storage(settings.data_dir)
+    state = api.state
+    state.settings = settings
+    state.engine = engine
+    state.sessions = sessions
+    state.read_sessions = read_sessions
+    state.storage = storage
+    state.authenticate = Authenticator(sessions, read_sessions)
+    loaded = LoadedModels(storage, budget_bytes=settings.model_cache_bytes)
+    state.served = Served(sessions, read_sessions, loaded)
+    state.metrics = health.Metrics()
+    state.leaving = threading.Event()
+
+
+@asynccontextmanager
+async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
+    yield
+    api.state.engine.dispose()

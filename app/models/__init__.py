@@ -1,0 +1,1 @@
+"""Trained weights under names: numbered versions, aliases, and where they came from."""

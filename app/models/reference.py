@@ -1,0 +1,32 @@
+"""The one grammar for naming a model: `churn`, `churn@3`, `churn@champion`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from app.errors import Invalid
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+ALIAS = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
+REFERENCE = re.compile(rf"({NAME})(?:@(?:([0-9]{{1,9}})|({ALIAS})))?")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model, and one of its versions by number or alias; neither means the newest version."""
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+
+
+def parse(text: str) -> Reference:
+    """The reference a client wrote. Raises: Invalid when it is not one."""
+    match = REFERENCE.fullmatch(text)
+    if match is None:
+        raise Invalid(
+            "A model reference is a name, name@version or name@alias, in ASCII letters, digits, '.', '_' and '-'."
+        )
+    name, version, alias = match.groups()
+    return Reference(name, int(version) if version else None, alias)

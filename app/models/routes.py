@@ -1,0 +1,160 @@
+"""/v1/models: versions, aliases, weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Header, Path, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse
+
+from app.errors import Invalid
+from app.models import service
+from app.models.reference import ALIAS, NAME, Reference
+from app.models.schemas import AliasRead, AliasWrite, ModelRead, VersionRead
+from app.storage import Storage
+from app.tables import AliasRow, ModelRow, ModelVersionRow
+from app.web.paging import Page, Paging, number, page
+from app.web.routing import Caller, InSession, allow, router
+
+routes = router("models")
+ModelName = Annotated[str, Path(pattern=rf"^{NAME}$", description="Name of a model.")]
+AliasName = Annotated[str, Path(pattern=rf"^{ALIAS}$", description="Name of an alias, such as champion.")]
+Version = Annotated[int, Path(ge=1, le=10**9, description="Number of a version.")]
+ETAG = re.compile(r'"(\d{1,18})"')
+
+
+@routes.get("/v1/models")
+@allow("read", bound_keys=True)
+def list_models(caller: Caller, session: InSession, cursor: Paging) -> Page[ModelRead]:
+    """The models of the project, newest first."""
+    rows = service.list_page(session, caller, limit=cursor.limit, after=cursor.after)
+    return page(_show_models(session, rows), cursor)
+
+
+@routes.get("/v1/models/{name}")
+@allow("read", bound_keys=True)
+def get_model(name: ModelName, caller: Caller, session: InSession) -> ModelRead:
+    """One model with its aliases."""
+    return _show_models(session, [service.get(session, caller, name)])[0]
+
+
+@routes.get("/v1/models/{name}/versions")
+@allow("read", bound_keys=True)
+def list_model_versions(name: ModelName, caller: Caller, session: InSession, cursor: Paging) -> Page[VersionRead]:
+    """The versions of a model, newest first; the cursor is the number."""
+    model = service.get(session, caller, name)
+    before = number(cursor.after, parameter="after") if cursor.after is not None else None
+    rows = service.list_versions(session, model, limit=cursor.limit, before=before)
+    return page([show_version(name, row) for row in rows], cursor, key="version")
+
+
+@routes.get("/v1/models/{name}/versions/{version}")
+@allow("read", bound_keys=True)
+def get_model_version(name: ModelName, version: Version, caller: Caller, session: InSession) -> VersionRead:
+    """One version: what it is made of, where it came from, how good it is."""
+    return show_version(name, service.get_version(session, caller, Reference(name, version)))
+
+
+@routes.get("/v1/models/{name}/versions/{version}/weights", response_class=FileResponse)
+@allow("models:write")
+async def download_weights(request: Request, name: ModelName, version: Version, caller: Caller) -> FileResponse:
+    """The weights as a safetensors file, checked against their digest first."""
+
+    def find() -> str:
+        with request.app.state.read_sessions.begin() as session:
+            return service.get_version(session, caller, Reference(name, version)).weights_sha256
+
+    sha256 = await run_in_threadpool(find)
+    storage: Storage = request.app.state.storage
+    path = await run_in_threadpool(storage.verified_path, sha256)
+    headers = {"etag": f'"{sha256}"', "x-sha256": sha256}
+    return FileResponse(path, filename=f"{name}-{version}.safetensors", headers=headers)
+
+
+@routes.delete("/v1/models/{name}", status_code=204)
+@allow("models:write")
+def delete_model(name: ModelName, caller: Caller, session: InSession) -> None:
+    """Delete a model with all its versions and aliases."""
+    service.delete(session, caller, service.get(session, caller, name))
+
+
+@routes.delete("/v1/models/{name}/versions/{version}", status_code=204)
+@allow("models:write")
+def delete_model_version(name: ModelName, version: Version, caller: Caller, session: InSession) -> None:
+    """Delete one version; its number is not used again."""
+    service.delete_version(session, caller, service.get(session, caller, name), version)
+
+
+@routes.get("/v1/models/{name}/aliases/{alias}")
+@allow("read", bound_keys=True)
+def get_alias(response: Response, name: ModelName, alias: AliasName, caller: Caller, session: InSession) -> AliasRead:
+    """Where an alias points; its ETag is what `If-Match` of the next move takes."""
+    row = service.get_alias(session, service.get(session, caller, name), alias)
+    return _show_alias(response, name, row)
+
+
+@routes.put("/v1/models/{name}/aliases/{alias}")
+@allow("models:write")
+def put_alias(
+    response: Response,
+    name: ModelName,
+    alias: AliasName,
+    body: AliasWrite,
+    caller: Caller,
+    session: InSession,
+    if_match: Annotated[str | None, Header(description="The ETag of the alias as you read it.")] = None,
+) -> AliasRead:
+    """Point an alias at a version; with `If-Match`, 412 when somebody moved it since."""
+    model = service.get(session, caller, name)
+    row = service.point_alias(session, caller, model, alias, body.version, if_match=_revision(if_match))
+    return _show_alias(response, name, row)
+
+
+@routes.delete("/v1/models/{name}/aliases/{alias}", status_code=204)
+@allow("models:write")
+def delete_alias(name: ModelName, alias: AliasName, caller: Caller, session: InSession) -> None:
+    """Remove an alias; the version stays."""
+    service.delete_alias(session, caller, service.get(session, caller, name), alias)
+
+
+def show_version(name: str, row: ModelVersionRow) -> VersionRead:
+    """A version as clients see it."""
+    values = {field: getattr(row, field) for field in VersionRead.model_fields if hasattr(row, field)}
+    return VersionRead(model=name, reference=f"{name}@{row.version}", **values)
+
+
+def _show_models(session: Session, rows: Sequence[ModelRow]) -> list[ModelRead]:
+    ids = [row.id for row in rows]
+    numbers = service.version_numbers(session, ids)
+    aliases = service.list_aliases(session, ids)
+    return [
+        ModelRead(
+            id=row.id,
+            name=row.name,
+            num_versions=numbers.get(row.id, (0, 0))[0],
+            latest_version=numbers.get(row.id, (0, None))[1],
+            aliases={alias.alias: alias.version for alias in aliases if alias.model_id == row.id},
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def _show_alias(response: Response, name: str, row: AliasRow) -> AliasRead:
+    etag = f'"{row.revision}"'
+    response.headers["etag"] = etag
+    return AliasRead(model=name, alias=row.alias, version=row.version, etag=etag, updated_at=row.updated_at)
+
+
+def _revision(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = ETAG.fullmatch(if_match.strip())
+    if match is None:
+        raise Invalid('If-Match takes the ETag of the alias, such as "3".')
+    return int(match[1])

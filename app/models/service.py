@@ -1,0 +1,200 @@
+"""Models: versions added by jobs, found by reference, given aliases, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import audit
+from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from app.ids import new_id
+from app.models.reference import Reference
+from app.principal import Principal
+from app.storage import Blob
+from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow, now
+
+
+def add_version(
+    session: Session, job: JobRow, *, manifest: dict[str, Any], metrics: dict[str, Any], weights: Blob, graph: Blob
+) -> int:
+    """Store a job's result under the next free number and return that number."""
+    model = _open(session, job.project_id, job.model or "")
+    number = session.scalars(
+        update(ModelRow)
+        .where(ModelRow.id == model.id)
+        .values(num_versions=ModelRow.num_versions + 1)
+        .returning(ModelRow.num_versions)
+        .execution_options(synchronize_session=False)
+    ).one()
+    digests = {
+        "weights": weights.sha256,
+        "graph": graph.sha256,
+        "manifest": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
+        "dataset": job.digests["dataset"],
+    }
+    session.add(
+        ModelVersionRow(
+            model_id=model.id,
+            version=number,
+            job_id=job.id,
+            dataset_id=job.dataset_id,
+            status="ready",
+            spec=manifest["spec"]["name"],
+            task=manifest["task"],
+            manifest=manifest,
+            weights_sha256=weights.sha256,
+            graph_sha256=graph.sha256,
+            digests=digests,
+            lineage={"job": job.id, "dataset": job.dataset_id, "digests": job.digests},
+            metrics=metrics,
+            size_bytes=weights.size_bytes + graph.size_bytes,
+            created_at=now(),
+        )
+    )
+    session.flush()
+    return number
+
+
+def _open(session: Session, project_id: str, name: str) -> ModelRow:
+    query = select(ModelRow).where(ModelRow.project_id == project_id, ModelRow.name == name)
+    found = session.scalars(query).first()
+    if found is not None:
+        return found
+    try:
+        with session.begin_nested():
+            session.add(
+                ModelRow(id=new_id("model"), project_id=project_id, name=name, num_versions=0, created_at=now())
+            )
+    except IntegrityError:
+        pass  # another job made it in the meantime
+    return session.scalars(query).one()
+
+
+def get(session: Session, principal: Principal, name: str) -> ModelRow:
+    """A model of the caller's project, and of its key if that is bound to one. Raises: NotFound."""
+    row = session.scalars(
+        select(ModelRow).where(ModelRow.project_id == principal.project_id, ModelRow.name == name)
+    ).first()
+    if row is None or (principal.model is not None and principal.model != name):
+        raise NotFound("model", name)
+    return row
+
+
+def get_version(session: Session, principal: Principal, reference: Reference) -> ModelVersionRow:
+    """The version a reference means. Raises: NotFound."""
+    model = get(session, principal, reference.name)
+    query = select(ModelVersionRow).where(ModelVersionRow.model_id == model.id)
+    if reference.alias is not None:
+        query = query.join(
+            AliasRow,
+            (AliasRow.model_id == ModelVersionRow.model_id)
+            & (AliasRow.version == ModelVersionRow.version)
+            & (AliasRow.alias == reference.alias),
+        )
+    elif reference.version is not None:
+        query = query.where(ModelVersionRow.version == reference.version)
+    row = session.scalars(query.order_by(ModelVersionRow.version.desc()).limit(1)).first()
+    if row is None:
+        tail = reference.alias if reference.alias is not None else reference.version
+        raise NotFound("model version", f"{reference.name}@{tail}" if tail is not None else reference.name)
+    return row
+
+
+def list_page(session: Session, principal: Principal, *, limit: int, after: str | None) -> Sequence[ModelRow]:
+    """Models of the project, newest first, one more than `limit` if there are more."""
+    query = select(ModelRow).where(ModelRow.project_id == principal.project_id)
+    if principal.model is not None:
+        query = query.where(ModelRow.name == principal.model)
+    if after is not None:
+        query = query.where(ModelRow.id < after)
+    return session.scalars(query.order_by(ModelRow.id.desc()).limit(limit + 1)).all()
+
+
+def list_versions(
+    session: Session, model: ModelRow, *, limit: int, before: int | None = None
+) -> Sequence[ModelVersionRow]:
+    """Versions of a model, newest first, one more than `limit` if there are more."""
+    query = select(ModelVersionRow).where(ModelVersionRow.model_id == model.id)
+    if before is not None:
+        query = query.where(ModelVersionRow.version < before)
+    return session.scalars(query.order_by(ModelVersionRow.version.desc()).limit(limit + 1)).all()
+
+
+def version_numbers(session: Session, model_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """For each model with versions: how many exist, and the newest."""
+    rows = session.execute(
+        select(ModelVersionRow.model_id, func.count(), func.max(ModelVersionRow.version))
+        .where(ModelVersionRow.model_id.in_(model_ids))
+        .group_by(ModelVersionRow.model_id)
+    )
+    return {model_id: (count, newest) for model_id, count, newest in rows}
+
+
+def list_aliases(session: Session, model_ids: Sequence[str]) -> Sequence[AliasRow]:
+    """The aliases of some models."""
+    return session.scalars(select(AliasRow).where(AliasRow.model_id.in_(model_ids)).order_by(AliasRow.alias)).all()
+
+
+def get_alias(session: Session, model: ModelRow, alias: str) -> AliasRow:
+    """One alias. Raises: NotFound."""
+    row = session.get(AliasRow, (model.id, alias))
+    if row is None:
+        raise NotFound("alias", f"{model.name}@{alias}")
+    return row
+
+
+def point_alias(
+    session: Session, principal: Principal, model: ModelRow, alias: str, version: int, *, if_match: int | None
+) -> AliasRow:
+    """Point an alias at a version; `if_match` is the revision the client saw, 0 for none yet.
+
+    Raises: Invalid when there is no such version; PreconditionFailed when somebody else moved the alias.
+    """
+    audit.take_turn(session, principal.project_id)
+    if session.get(ModelVersionRow, (model.id, version)) is None:
+        detail = f"{model.name} has no version {version}."
+        raise Invalid(detail, errors=[{"pointer": "/version", "detail": detail}])
+    row = session.get(AliasRow, (model.id, alias), populate_existing=True)
+    if if_match is not None and (row.revision if row else 0) != if_match:
+        raise PreconditionFailed("The alias was moved since you read it; read it again.")
+    if row is None:
+        row = AliasRow(model_id=model.id, alias=alias, version=version, revision=1, updated_at=now())
+        session.add(row)
+    else:
+        row.version, row.revision, row.updated_at = version, row.revision + 1, now()
+    session.flush()
+    audit.record(session, principal, "alias.point", f"{model.name}@{alias}", version=version)
+    return row
+
+
+def delete_alias(session: Session, principal: Principal, model: ModelRow, alias: str) -> None:
+    """Remove an alias. Raises: NotFound."""
+    session.delete(get_alias(session, model, alias))
+    audit.record(session, principal, "alias.delete", f"{model.name}@{alias}")
+
+
+def delete_version(session: Session, principal: Principal, model: ModelRow, version: int) -> None:
+    """Remove a version; its number is not used again. Raises: NotFound; Conflict when an alias points at it."""
+    row = get_version(session, principal, Reference(model.name, version))
+    pointing = [alias.alias for alias in list_aliases(session, [model.id]) if alias.version == version]
+    if pointing:
+        raise Conflict(f"The alias {pointing[0]} points at this version; move it first.", code="in-use")
+    session.delete(row)
+    session.flush()
+    audit.record(session, principal, "model.delete_version", f"{model.name}@{version}")
+
+
+def delete(session: Session, principal: Principal, model: ModelRow) -> None:
+    """Remove a model with its versions and aliases."""
+    for table in (AliasRow, ModelVersionRow):
+        session.execute(sql_delete(table).where(table.model_id == model.id))
+    session.delete(model)
+    session.flush()
+    audit.record(session, principal, "model.delete", model.name)

@@ -1,0 +1,1 @@
+"""Answers of stored models to rows."""

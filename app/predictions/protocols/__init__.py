@@ -1,0 +1,1 @@
+"""How predictions are asked for and answered: one file per wire dialect."""

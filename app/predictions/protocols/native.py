@@ -1,0 +1,53 @@
+"""Our own dialect: rows by column name, or a matrix; one answer per row with its warnings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.errors import Invalid, TooLarge
+from app.learning.errors import InputError
+from app.learning.runtime import Prediction, Predictor
+
+MEMBERS = frozenset({"rows", "columns", "data"})
+WITHOUT_A_THREAD = 64  # rows that take less time to answer than a thread takes to be found
+
+
+def num_rows(body: Any, *, max_rows: int) -> int:
+    """How many rows a request holds. Raises: Invalid when it is none; TooLarge."""
+    if not isinstance(body, dict):
+        raise _invalid("/", "Expected an object with `rows`, or with `columns` and `data`.")
+    unknown = sorted(body.keys() - MEMBERS)
+    if unknown:
+        raise _invalid(f"/{unknown[0][:64]}", "There is no such member; use `rows`, or `columns` and `data`.")
+    if ("rows" in body) == ("data" in body) or ("rows" in body and "columns" in body):
+        raise _invalid("/", "Send either `rows`, or `data` with or without `columns`.")
+    member = "rows" if "rows" in body else "data"
+    rows = body[member]
+    if not isinstance(rows, list) or not rows:
+        raise _invalid(f"/{member}", "Expected an array with at least one row.")
+    if not isinstance(body.get("columns", []), list):
+        raise _invalid("/columns", "Expected an array of column names.")
+    if len(rows) > max_rows:
+        raise TooLarge(f"A request may hold {max_rows} rows; this one has {len(rows)}.")
+    return len(rows)
+
+
+def answer(reference: str, predictor: Predictor, body: dict[str, Any]) -> bytes:
+    """The answer to a checked request. Raises: Invalid pointing at each value that cannot be used."""
+    try:
+        predictions: list[Prediction] = (
+            predictor.predict_rows(body["rows"])
+            if "rows" in body
+            else predictor.predict_matrix(body.get("columns"), body["data"])
+        )
+    except InputError as error:
+        first = error.errors[0]
+        detail = f"{first['pointer']}: {first['detail']}"
+        raise Invalid(detail, code="schema-mismatch", errors=[dict(e) for e in error.errors]) from None
+    return orjson.dumps({"model": reference, "predictions": predictions})
+
+
+def _invalid(pointer: str, detail: str) -> Invalid:
+    return Invalid(detail, code="schema-mismatch", errors=[{"pointer": pointer, "detail": detail}])

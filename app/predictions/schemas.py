@@ -1,0 +1,62 @@
+"""What the prediction route reads and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PredictRequest(BaseModel):
+    """Rows by column name (`rows`), or as a matrix (`data`, with `columns` unless they are in training order)."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"rows": [{"island": "Biscoe", "bill_length_mm": 46.1, "flipper_length_mm": 211}]},
+                {"columns": ["island", "bill_length_mm"], "data": [["Biscoe", 46.1]]},
+            ]
+        },
+    )
+
+    rows: list[dict[str, Any]] | None = Field(None, min_length=1)
+    columns: list[str] | None = None
+    data: list[list[Any]] | None = Field(None, min_length=1)
+
+
+class WarningRead(BaseModel):
+    """Something about one value of one row that the model answered all the same."""
+
+    column: str | None
+    code: str = Field(examples=["imputed", "unseen-category"])
+    detail: str
+
+
+class PredictionRead(BaseModel):
+    """The answer to one row: `label` and `probabilities` from classifiers, `value` from regressions."""
+
+    label: str | int | bool | None = None
+    probabilities: dict[str, float] | None = None
+    value: float | None = None
+    warnings: list[WarningRead]
+
+
+class PredictResponse(BaseModel):
+    """One answer per row, in their order, and the version that gave them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "penguins@1",
+                    "predictions": [
+                        {"label": "Gentoo", "probabilities": {"Adelie": 0.01, "Gentoo": 0.99}, "warnings": []}
+                    ],
+                }
+            ]
+        }
+    )
+
+    model: str
+    predictions: list[PredictionRead]

@@ -1,0 +1,1 @@
+"""The recipes that can be trained, shown over HTTP."""

@@ -1,0 +1,235 @@
+"""Stored bytes, named by their SHA-256: one durable way in, verified on the way out.
+
+    temporary file -> fsync -> rename -> fsync of the folder -> (the caller's database transaction) -> answer
+
+A blob is written before the row that names it and removed after that row, so a crash leaves at most a blob
+that nothing names; `sweep` removes those, once they are older than a grace period.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import Corrupt, StorageFull
+
+CHUNK_BYTES = 1 << 20
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes in the store: their SHA-256 in hexadecimal, and how many they are."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Incoming:
+    """A blob being received: write chunks, then `Storage.keep` it; leaving the context drops what was not kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self._digest = hashlib.sha256()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes. Raises: StorageFull when the disk refuses them."""
+        with _full_disk_is_507():
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        self._digest.update(chunk)
+        self.size_bytes += len(chunk)
+
+    @property
+    def blob(self) -> Blob:
+        """Digest and size of what was written until now."""
+        return Blob(self._digest.hexdigest(), self.size_bytes)
+
+    def sync(self) -> None:
+        """Make the bytes durable. A failed fsync is final: the kernel may have dropped the pages."""
+        with _full_disk_is_507():
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Release the descriptor and drop the file, unless it was kept."""
+        os.close(self._fd)
+        self.path.unlink(missing_ok=True)
+
+
+class Storage:
+    """Blobs in a local folder; safe for many processes at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.blobs = folder / "blobs"
+        self.incoming = folder / "incoming"
+        for path in (self.blobs, self.incoming):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = self.blobs / ".lock"
+        self._lock.touch(mode=0o600)
+
+    @contextmanager
+    def receive(self) -> Iterator[Incoming]:
+        """A place to write bytes whose digest is not known yet."""
+        incoming = Incoming(self.incoming / secrets.token_hex(16))
+        try:
+            yield incoming
+        finally:
+            incoming.close()
+
+    def keep(self, incoming: Incoming) -> Blob:
+        """Make what was received durable under its digest."""
+        incoming.sync()
+        self._publish(incoming.path, incoming.blob)
+        return incoming.blob
+
+    def put_file(self, source: Path) -> Blob:
+        """Store a copy of a file that a child wrote; what is hashed is what is stored."""
+        with self.receive() as incoming, source.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                incoming.write(chunk)
+            return self.keep(incoming)
+
+    def put(self, content: bytes) -> Blob:
+        """Store bytes."""
+        with self.receive() as incoming:
+            incoming.write(content)
+            return self.keep(incoming)
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies. Anything but a digest is a bug, never a path."""
+        if not DIGEST.fullmatch(sha256):
+            raise ValueError("not a SHA-256 digest")
+        return self.blobs / sha256[:2] / sha256
+
+    def verified_path(self, sha256: str) -> Path:
+        """The path of a blob whose bytes were just compared with its digest.
+
+        Raises: Corrupt when they differ or the blob is gone.
+        """
+        path, digest = self.path(sha256), hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError:
+            raise _corrupt(sha256) from None
+        if digest.hexdigest() != sha256:
+            raise _corrupt(sha256)
+        return path
+
+    def read(self, sha256: str) -> bytes:
+        """All bytes of a blob. Raises: Corrupt when they do not match their digest."""
+        try:
+            content = self.path(sha256).read_bytes()
+        except OSError:
+            raise _corrupt(sha256) from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise _corrupt(sha256)
+        return content
+
+    def sweep(self, referenced: set[str], *, grace_seconds: float) -> int:
+        """Remove blobs that nothing names and leftovers of broken uploads, if older than the grace period.
+
+        `referenced` must be read from the database before the call; a blob stored since then is younger than
+        the grace period. Returns the number of files removed.
+        """
+        oldest_kept = time.time() - grace_seconds
+        stale = [path for path in self.incoming.iterdir() if _modified(path) < oldest_kept]
+        stale += [
+            path for path in self.blobs.glob("??/*") if path.name not in referenced and _modified(path) < oldest_kept
+        ]
+        removed = 0
+        for path in stale:
+            with self._locked(fcntl.LOCK_EX):
+                # Looked at again under the lock: a new upload of the same bytes renews the time.
+                if _modified(path) < oldest_kept:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def _publish(self, source: Path, blob: Blob) -> None:
+        target = self.path(blob.sha256)
+        with _full_disk_is_507(), self._locked(fcntl.LOCK_SH):
+            if _holds(target, blob):
+                os.utime(target)
+                return
+            if not target.parent.is_dir():
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                sync_folder(self.blobs)
+            os.rename(source, target)
+            sync_folder(target.parent)
+
+    @contextmanager
+    def _locked(self, mode: int) -> Iterator[None]:
+        fd = os.open(self._lock, os.O_RDWR)
+        try:
+            fcntl.flock(fd, mode)
+            yield
+        finally:
+            os.close(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Create or replace one small file, such as the admin key, so that it survives power loss."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with _full_disk_is_507():
+            os.write(fd, content)
+            os.fsync(fd)
+            os.rename(temporary, path)
+            sync_folder(path.parent)
+    finally:
+        os.close(fd)
+        temporary.unlink(missing_ok=True)
+
+
+def _holds(target: Path, blob: Blob) -> bool:
+    # Bytes that rotted on the disk are replaced by the good ones that just arrived.
+    try:
+        with target.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == blob.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+def _corrupt(sha256: str) -> Corrupt:
+    return Corrupt(f"The stored bytes with SHA-256 {sha256} are missing or damaged; restore them from a copy.")
+
+
+@contextmanager
+def _full_disk_is_507() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            raise StorageFull("The storage could not take the bytes; nothing was stored.") from error
+        raise

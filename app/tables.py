@@ -1,0 +1,289 @@
+"""The whole database schema, one *Row class per table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+JOB_STATUSES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
+
+
+def now() -> datetime:
+    """The time in UTC, for people; nothing is decided by comparing it with another machine's."""
+    return datetime.now(UTC)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time in UTC on both databases; SQLite would hand back a naive one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Id = String(48)
+Digest = String(64)
+Name = String(200)
+
+
+class Table(DeclarativeBase):
+    """What every table shares: names of constraints, types of columns."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        datetime: UtcTime(),
+        int: BigInteger(),
+        str: Text(),
+    }
+
+
+class ProjectRow(Table):
+    """The boundary of who sees what."""
+
+    __tablename__ = "projects"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class KeyRow(Table):
+    """An API key: found by its public id, compared by the digest of its secret."""
+
+    __tablename__ = "keys"
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    name: Mapped[str] = mapped_column(Name)
+    secret_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
+    scopes: Mapped[list[Any]]
+    model: Mapped[str | None] = mapped_column(Name)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class DatasetRow(Table):
+    """An uploaded table: its bytes as sent, its typed columns, its profile."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("project_id", "name", "version"), Index(None, "project_id", "id"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(Name)
+    version: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    format: Mapped[str] = mapped_column(String(16))
+    source: Mapped[dict[str, Any]]
+    sha256: Mapped[str] = mapped_column(Digest, index=True)
+    size_bytes: Mapped[int]
+    parquet_sha256: Mapped[str] = mapped_column(Digest, index=True)
+    parquet_size_bytes: Mapped[int]
+    num_rows: Mapped[int]
+    columns: Mapped[list[Any]]
+    profile: Mapped[dict[str, Any]]
+    error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class JobRow(Table):
+    """One background piece of work; only jobs/queue.py changes its status."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(f"status IN {JOB_STATUSES}", name="status"),
+        Index("ix_jobs_queue", "status", "priority", "id"),
+        Index(None, "project_id", "id"),
+    )
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    phase: Mapped[str | None] = mapped_column(String(32))
+    priority: Mapped[int] = mapped_column(default=0)
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    model: Mapped[str | None] = mapped_column(Name)
+    plan: Mapped[dict[str, Any]]
+    digests: Mapped[dict[str, Any]]
+    limits: Mapped[dict[str, Any]]
+    progress: Mapped[dict[str, Any]]
+    metrics: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    model_version: Mapped[int | None]
+    retry_of: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    attempt: Mapped[int] = mapped_column(default=0)
+    num_faults: Mapped[int] = mapped_column(default=0)
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+    heartbeat_seq: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(Name)
+    control: Mapped[str | None] = mapped_column(String(16))
+    num_events: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    queued_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class JobEventRow(Table):
+    """What happened to a job: append-only, numbered 1, 2, 3 … without gaps."""
+
+    __tablename__ = "job_events"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(String(32))
+    level: Mapped[str] = mapped_column(String(16), default="info")
+    message: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class JobMetricRow(Table):
+    """The values a job reported at one step, such as its losses."""
+
+    __tablename__ = "job_metrics"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    values: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class JobLogRow(Table):
+    """A piece of what a job's processes wrote, in order."""
+
+    __tablename__ = "job_logs"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CheckpointRow(Table):
+    """A state from which a job can go on, bit for bit."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    lease_epoch: Mapped[int]
+    epoch: Mapped[int]
+    step: Mapped[int]
+    sha256: Mapped[str] = mapped_column(Digest, index=True)
+    size_bytes: Mapped[int]
+    state: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ModelRow(Table):
+    """Trained weights under a name; `num_versions` only grows, so a number is never used twice."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("project_id", "name"), Index(None, "project_id", "id"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(Name)
+    num_versions: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ModelVersionRow(Table):
+    """One trained version: what it is made of, where it came from, how good it is."""
+
+    __tablename__ = "model_versions"
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    spec: Mapped[str] = mapped_column(Name)
+    task: Mapped[str] = mapped_column(String(16))
+    manifest: Mapped[dict[str, Any]]
+    weights_sha256: Mapped[str] = mapped_column(Digest, index=True)
+    graph_sha256: Mapped[str] = mapped_column(Digest, index=True)
+    digests: Mapped[dict[str, Any]]
+    lineage: Mapped[dict[str, Any]]
+    metrics: Mapped[dict[str, Any]]
+    size_bytes: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class AliasRow(Table):
+    """A name such as champion that points at a version; `revision` is its ETag."""
+
+    __tablename__ = "aliases"
+    __table_args__ = (
+        ForeignKeyConstraint(["model_id", "version"], ["model_versions.model_id", "model_versions.version"]),
+    )
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    alias: Mapped[str] = mapped_column(Name, primary_key=True)
+    version: Mapped[int]
+    revision: Mapped[int] = mapped_column(default=1)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class IdempotencyRow(Table):
+    """The answer to a create, stored in the transaction that created the thing."""
+
+    __tablename__ = "idempotency"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    operation: Mapped[str] = mapped_column(Name, primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Digest)
+    answer: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
+class AuditRow(Table):
+    """Who did what to which object, written in the transaction of the change; a chain of digests per project."""
+
+    __tablename__ = "audit"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[str | None] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(Name)
+    outcome: Mapped[str] = mapped_column(String(16), server_default=text("'ok'"))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    data: Mapped[dict[str, Any]]
+    previous_sha256: Mapped[str] = mapped_column(Digest)
+    sha256: Mapped[str] = mapped_column(Digest)
+    created_at: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,104 @@
+"""What happens to every request before routing: an id, the Host check, security headers, and no escaping exception."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from app.web import problems
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
+Observe = Callable[[Scope, int, float], None]
+
+
+class Edge:
+    """The outermost application."""
+
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, observe: Observe) -> None:
+        self.app = app
+        self.hosts = hosts
+        self.observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, request_id)
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope, request_id)
+            await (refusal or self.app)(scope, receive, send_with_headers)
+        except Exception as error:
+            if status:
+                # The answer has begun: closing the connection is the only way left to say that it is broken.
+                problems.log.error("request %s failed after its answer began", request_id, exc_info=error)
+                raise
+            await problems.internal(request_id, error)(scope, receive, send_with_headers)
+        finally:
+            self.observe(scope, status, time.perf_counter() - started)
+        return None
+
+    def _refusal(self, scope: Scope, request_id: str) -> ASGIApp | None:
+        request = Request(scope)
+        host = request.headers.get("host", "")
+        if self.hosts is not None and _without_port(host) not in self.hosts:
+            return problems.render(
+                request_id,
+                status=421,
+                code="misdirected-host",
+                title="Misdirected request",
+                detail="The Host header names a server that this is not; see the setting MAAS_ALLOWED_HOSTS.",
+            )
+        origin = request.headers.get("origin")
+        if origin and scope["method"] in UNSAFE_METHODS and origin.partition("://")[2] != host:
+            return problems.render(
+                request_id,
+                status=403,
+                code="cross-origin",
+                title="Cross-origin request",
+                detail="A page of another origin may not change anything here.",
+            )
+        return None
+
+
+def _request_id(scope: Scope) -> str:
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
+        return str(given[0], "ascii")
+    return f"req_{uuid7().hex}"
+
+
+def _without_port(host: str) -> str:
+    name, bracket, _ = host.lower().partition("]")
+    return name + bracket if bracket else name.partition(":")[0]
+
+
+def _add_headers(message: Message, request_id: str) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["x-request-id"] = request_id
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("content-security-policy", CONTENT_POLICY)
+    headers.setdefault("cache-control", "no-store")

@@ -1,0 +1,72 @@
+"""Lists, polls and waits: cursors, ETags and `Prefer: wait`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Generic, Literal, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from app.errors import Invalid
+from app.settings import Settings
+
+Item = TypeVar("Item", bound=BaseModel)
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})\b")
+
+
+class Page(BaseModel, Generic[Item]):
+    """A part of a list; ask on with `?after=<last_id>` while `has_more` is true."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    first_id: str | None = Field(description="Cursor of the first item.")
+    last_id: str | None = Field(description="Cursor of the last item: send it as `after` to go on.")
+    has_more: bool
+
+
+class Cursor(BaseModel):
+    """Which part of a list is asked for; lists are newest first unless the route says otherwise."""
+
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most items in one page.")] = 20
+    after: Annotated[str | None, Query(max_length=200, description="Cursor of the last item already seen.")] = None
+
+
+def page(items: Sequence[Item], cursor: Cursor, *, key: str = "id") -> Page[Item]:
+    """A page from up to `limit + 1` items: the one too many says that there is more."""
+    shown = list(items[: cursor.limit])
+    return Page(
+        data=shown,
+        first_id=str(getattr(shown[0], key)) if shown else None,
+        last_id=str(getattr(shown[-1], key)) if shown else None,
+        has_more=len(items) > cursor.limit,
+    )
+
+
+def wait_seconds(request: Request) -> float:
+    """How long the client lets the server hold the request: `Prefer: wait=n`, bounded by a setting."""
+    settings: Settings = request.app.state.settings
+    found = WAIT.search(", ".join(request.headers.getlist("prefer")))
+    return min(float(found[1]), settings.max_wait_seconds) if found else 0.0
+
+
+def number(text: str | None, *, parameter: str) -> int:
+    """A cursor that is a number. Raises: Invalid naming the parameter."""
+    if text is None:
+        return 0
+    if not re.fullmatch(r"\d{1,18}", text):
+        detail = "This is not a cursor of this list."
+        raise Invalid(detail, code="invalid-cursor", errors=[{"pointer": f"query:{parameter}", "detail": detail}])
+    return int(text)
+
+
+def is_fresh(request: Request, etag: str) -> bool:
+    """Whether the client already has this representation (`If-None-Match`)."""
+    given = request.headers.get("if-none-match", "")
+    return etag in {tag.strip().removeprefix("W/") for tag in given.split(",")} or given.strip() == "*"
+
+
+Wait = Annotated[float, Depends(wait_seconds)]
+Paging = Annotated[Cursor, Query()]

@@ -1,0 +1,145 @@
+"""Every refusal as one document: application/problem+json (RFC 9457), with an `error` member for SDKs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import Invalid, MaasError
+
+log = logging.getLogger("maas")
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 50
+BY_STATUS = {
+    400: ("malformed-request", "Malformed request"),
+    404: ("not-found", "Not found"),
+    405: ("method-not-allowed", "Method not allowed"),
+    413: ("too-large", "Too large"),
+}
+
+
+class ProblemError(BaseModel):
+    """One thing that is wrong: `pointer` is a JSON Pointer into the body, or names a parameter."""
+
+    pointer: str = Field(examples=["/params/learning_rate"])
+    detail: str = Field(examples=["Input should be greater than 0"])
+
+
+class SdkError(BaseModel):
+    """The same failure in the shape that SDKs of chat and fine-tuning services read."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = Field(examples=["/problems/validation-failed"])
+    title: str = Field(examples=["Invalid request"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["params.learning_rate: Input should be greater than 0"])
+    request_id: str
+    errors: list[ProblemError]
+    error: SdkError
+
+
+def respond(request: Request, problem: MaasError) -> Response:
+    """Draw a failure."""
+    return render(
+        request.state.request_id,
+        status=problem.status,
+        code=problem.code,
+        title=problem.title,
+        detail=problem.detail,
+        errors=problem.errors[:MAX_ERRORS],
+        headers=problem.headers,
+    )
+
+
+def render(
+    request_id: str,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """One problem document."""
+    errors = errors or []
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    document = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        "errors": errors,
+        "error": {
+            "message": detail,
+            "type": kind,
+            "param": errors[0]["pointer"] if errors else None,
+            "code": code,
+        },
+    }
+    return Response(orjson.dumps(document, default=str), status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def on_maas_error(request: Request, error: MaasError) -> Response:
+    """An expected failure says itself what to answer."""
+    return respond(request, error)
+
+
+async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """What pydantic refused, with a pointer to each value and none of the values themselves."""
+    errors = [{"pointer": _pointer(e["loc"]), "detail": _message(e)} for e in error.errors()]
+    first = errors[0]
+    detail = f"{first['pointer']}: {first['detail']}"
+    if len(errors) > 1:
+        detail += f" (and {len(errors) - 1} more)"
+    return respond(request, Invalid(detail, errors=errors))
+
+
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
+    """What the framework refuses: unknown paths, methods."""
+    code, title = BY_STATUS.get(error.status_code, ("malformed-request", str(error.detail)))
+    detail = f"{request.method} {request.scope['path'][:64]}: {title.lower()}."
+    headers = dict(error.headers or {})
+    return render(
+        request.state.request_id, status=error.status_code, code=code, title=title, detail=detail, headers=headers
+    )
+
+
+def internal(request_id: str, error: BaseException) -> Response:
+    """A bug: logged in full, told in one neutral sentence."""
+    log.error("request %s failed", request_id, exc_info=error)
+    detail = "The server failed; this is a bug. Quote the request id when reporting it."
+    return render(request_id, status=500, code="internal", title="Internal error", detail=detail)
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    MaasError: on_maas_error,
+    RequestValidationError: on_validation_error,
+    HTTPException: on_http_exception,
+}
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    where, *rest = location
+    inside = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')[:64]}" for part in rest)
+    return inside or "/" if where == "body" else f"{where}:{inside[1:]}"
+
+
+def _message(error: dict[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")[:300]

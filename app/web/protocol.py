@@ -1,0 +1,140 @@
+"""uvicorn's HTTP protocol with what it leaves out: limits on the size and the time of heads and bodies, one Host."""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.settings import Settings
+from app.web.problems import MEDIA_TYPE
+
+MAX_FIELDS = 100
+# The parser hands headers over one by one but buffers a body's chunk sizes itself: a body of one-byte chunks costs
+# a callback each, so their number is bounded as well.
+BYTES_PER_CHUNK = 64
+FREE_CHUNKS = 1024
+
+
+def limited_protocol(settings: Settings) -> type[HttpToolsProtocol]:
+    """The protocol class for these settings."""
+
+    class LimitedProtocol(_LimitedProtocol):
+        max_head_bytes = settings.max_head_bytes
+        head_timeout_seconds = settings.head_timeout_seconds
+        body_timeout_seconds = settings.body_timeout_seconds
+
+    return LimitedProtocol
+
+
+class _LimitedProtocol(HttpToolsProtocol):
+    max_head_bytes: int
+    head_timeout_seconds: float
+    body_timeout_seconds: float
+    _num_hosts: int
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._timer: TimerHandle | None = None
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        # The parser keeps an unfinished header to itself, so bytes that left the head unfinished are counted here.
+        if self._in_head:
+            self._num_head_bytes += len(data)
+            self._check_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begin_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._num_hosts += name.lower() == b"host"
+
+    def on_headers_complete(self) -> None:
+        self._num_head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        self._check_head()
+        if not self.transport.is_closing() and self._num_hosts != 1:
+            self._refuse(400, "malformed-request", "A request needs exactly one Host header.")
+        if self.transport.is_closing():
+            return
+        super().on_headers_complete()
+        self._in_head = False
+        self._watch(self.body_timeout_seconds)
+
+    def on_body(self, body: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._num_chunks += 1
+        self._num_body_bytes += len(body)
+        if self._num_chunks > FREE_CHUNKS + self._num_body_bytes // BYTES_PER_CHUNK:
+            self._refuse(400, "malformed-request", "The body arrives in too many tiny chunks.")
+            return
+        super().on_body(body)
+        self._watch(self.body_timeout_seconds)
+
+    def on_message_complete(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._watch(None)
+        super().on_message_complete()
+        self._in_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "malformed-request", "This is not an HTTP request that the server can read.")
+
+    def _begin_head(self) -> None:
+        self._in_head = True
+        self._num_head_bytes = self._num_hosts = self._num_chunks = self._num_body_bytes = 0
+        self._watch(self.head_timeout_seconds)
+
+    def _check_head(self) -> None:
+        too_many = self.headers is not None and len(self.headers) > MAX_FIELDS
+        if self._num_head_bytes > self.max_head_bytes or too_many:
+            self._refuse(431, "headers-too-large", "The request line and headers are too large.")
+
+    def _watch(self, timeout_seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(timeout_seconds, self._time_out) if timeout_seconds else None
+
+    def _time_out(self) -> None:
+        if self.flow is not None and self.flow.read_paused:
+            # The application is behind, not the client.
+            self._watch(self.body_timeout_seconds)
+            return
+        self._refuse(408, "request-timeout", "The request did not arrive in time.")
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        cycle = self.cycle
+        # While a head is read the last cycle is an earlier request; while a body is read it is this one.
+        answering = cycle is not None and (not cycle.response_complete if self._in_head else cycle.response_started)
+        if not answering:
+            title = STATUS_LINE[status][13:-2].decode()
+            error = {"message": detail, "type": "invalid_request_error", "param": None, "code": code}
+            body = orjson.dumps(
+                {
+                    "type": f"/problems/{code}",
+                    "title": title,
+                    "status": status,
+                    "detail": detail,
+                    "request_id": "",
+                    "errors": [],
+                    "error": error,
+                }
+            )
+            head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head.encode() + body)
+        self.transport.close()

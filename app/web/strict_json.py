@@ -1,0 +1,94 @@
+"""JSON as RFC 8259 means it, within limits: no NaN, no duplicate keys, no lone surrogates, no numbers out of range."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from app.errors import Malformed
+
+MAX_DEPTH = 32
+MAX_TOKENS = 1_000_000
+MAX_INTEGER_DIGITS = 19
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|,', re.DOTALL)
+
+
+def loads(body: bytes) -> Any:
+    """The value that a UTF-8 JSON text stands for.
+
+    Raises: Malformed, with the reason and where there is one the offset.
+    """
+    _check_shape(body)
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except UnicodeDecodeError as error:
+        raise _malformed(f"The body is not UTF-8 at byte {error.start}.") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    if ESCAPED_SURROGATE.search(text):
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def _check_shape(body: bytes) -> None:
+    depth = num_tokens = 0
+    for match in STRUCTURE.finditer(body):
+        num_tokens += 1
+        first = match[0][:1]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _malformed(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+        elif first in b"]}":
+            depth -= 1
+    if num_tokens > MAX_TOKENS:
+        raise _malformed(f"The JSON has more than {MAX_TOKENS} tokens.")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _malformed(f"An object has the member {json.dumps(name[:64])} twice.")
+            seen.add(name)
+    return result
+
+
+def _constant(name: str) -> NoReturn:
+    raise _malformed(f"{name} is not JSON; write null for a missing number.")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _malformed(f"The number {text[:32]} is out of range.")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text.lstrip("-")) > MAX_INTEGER_DIGITS:
+        raise _malformed(f"The integer {text[:32]} has more than {MAX_INTEGER_DIGITS} digits.")
+    return int(text)
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise _malformed("A string holds half of a surrogate pair.") from None
+
+
+def _malformed(detail: str) -> Malformed:
+    return Malformed(detail, code="malformed-json")
