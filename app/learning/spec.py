@@ -75,7 +75,7 @@ class TrainingParams(BaseModel):
 
     epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows.", json_schema_extra=BASIC)
     learning_rate: float = Field(
-        0.001, ge=1e-10, le=1e4, description="Step size at the top of the schedule.", json_schema_extra=BASIC
+        0.002, ge=1e-10, le=1e4, description="Step size at the top of the schedule.", json_schema_extra=BASIC
     )
     batch_size: BatchSize | Literal["auto"] | None = Field(
         "auto",
@@ -130,17 +130,18 @@ class TrainingParams(BaseModel):
             for name, value in PLAIN.items():
                 if getattr(self, name) != value:
                     shown = "null" if value is None else str(value).lower()
-                    raise _inconsistent(name, f"gd is plain gradient descent: {name} must be {shown} or left out")
+                    raise inconsistent(name, f"gd is plain gradient descent: {name} must be {shown} or left out")
         if self.momentum and self.optimizer not in WITH_MOMENTUM:
-            raise _inconsistent("momentum", f"momentum does not apply to optimizer {self.optimizer}")
+            raise inconsistent("momentum", f"momentum does not apply to optimizer {self.optimizer}")
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
-            raise _inconsistent("nesterov", "nesterov needs optimizer sgd with momentum")
+            raise inconsistent("nesterov", "nesterov needs optimizer sgd with momentum")
         if self.schedule == "one_cycle" and self.warmup_epochs:
-            raise _inconsistent("warmup_epochs", "one_cycle brings its own warm-up: leave warmup_epochs out")
+            raise inconsistent("warmup_epochs", "one_cycle brings its own warm-up: leave warmup_epochs out")
         return self
 
 
-def _inconsistent(field: str, message: str) -> PydanticCustomError:
+def inconsistent(field: str, message: str) -> PydanticCustomError:
+    """Return the error that a validator raises to blame one parameter among several."""
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "field": field})
 
 

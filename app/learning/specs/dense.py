@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from app.learning.spec import BASIC, Spec, TrainingParams
+from app.learning.spec import BASIC, Spec, TrainingParams, inconsistent
 
 if TYPE_CHECKING:
     from torch import dtype, nn
@@ -18,25 +18,35 @@ Activation = Literal["relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_re
 # Of these the He initialisation keeps the variance; the others take Glorot's.
 RECTIFYING = frozenset({"relu", "gelu", "silu", "elu", "leaky_relu"})
 
+# Rows are divided evenly over the steps, so from here on no step has a single row.
+SMALLEST_NORMALIZED_BATCH = 3
+
 
 class DenseParams(TrainingParams):
     """Parameters of `dense`: the shape of the network, and how it is optimised."""
 
     hidden: list[Width] = Field(
-        default=[64, 64],
+        default=[128, 128],
         max_length=64,
         description="Width of each hidden layer; an empty list is a linear model.",
         json_schema_extra=BASIC,
     )
     activation: Activation = Field(
-        "relu", description="The function f between the layers.", json_schema_extra=BASIC
+        "silu", description="The function f between the layers.", json_schema_extra=BASIC
     )
     dropout: float = Field(
-        0.0, ge=0.0, le=0.95, description="Share of hidden units switched off at each step.", json_schema_extra=BASIC
+        0.1, ge=0.0, le=0.95, description="Share of hidden units switched off at each step.", json_schema_extra=BASIC
     )
     normalization: Literal["none", "batch", "layer"] = Field(
         "none", description="Normalise each hidden layer before its activation, over the batch or the layer."
     )
+
+    @model_validator(mode="after")
+    def _batches_have_variance(self) -> Self:
+        size = self.batch_size
+        if self.normalization == "batch" and isinstance(size, int) and size < SMALLEST_NORMALIZED_BATCH:
+            raise inconsistent("batch_size", f"batch normalisation needs at least {SMALLEST_NORMALIZED_BATCH} rows")
+        return self
 
 
 def build(num_inputs: int, num_outputs: int, params: DenseParams, dtype: dtype) -> nn.Module:
