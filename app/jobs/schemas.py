@@ -94,7 +94,7 @@ class JobRead(BaseModel):
                     "seed": 0,
                     "priority": 0,
                     "limits": {"wall_seconds": 86400, "memory_bytes": 4294967296},
-                    "digests": {"dataset": "7d8686e3…", "plan": "1b4f0e98…"},
+                    "digests": {"dataset": "7d8686e3…", "table": "89a21984…", "plan": "1b4f0e98…"},
                     "metrics": None,
                     "error": None,
                     "control": None,
@@ -127,7 +127,7 @@ class JobRead(BaseModel):
     seed: int
     priority: int
     limits: dict[str, Any]
-    digests: dict[str, Any] = Field(description="SHA-256 of the data set and of the resolved plan.")
+    digests: dict[str, Any] = Field(description="SHA-256 of the data set as sent, of its table as read, and of the resolved plan.")
     metrics: dict[str, Any] | None = Field(description="Scores on the validation and test parts, and of the baseline.")
     error: JobError | None
     control: Literal["pause", "cancel", "finish"] | None = Field(description="What was asked and not yet done.")

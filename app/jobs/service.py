@@ -176,7 +176,7 @@ def _insert(
         dataset_id=dataset.id,
         model=model,
         plan=plan,
-        digests={"dataset": dataset.parquet_sha256, "source": dataset.sha256, "plan": digest(plan)},
+        digests={"dataset": dataset.sha256, "table": dataset.parquet_sha256, "plan": digest(plan)},
         limits=limits,
         progress={},
         retry_of=retry_of,

@@ -38,6 +38,7 @@ def add_version(
         "graph": graph.sha256,
         "manifest": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
         "dataset": job.digests["dataset"],
+        "table": job.digests["table"],
     }
     session.add(
         ModelVersionRow(

@@ -1,0 +1,1 @@
+"""Tests mirror app/; their names are claims."""
