@@ -188,13 +188,15 @@ def _parameter(name: str, field: dict[str, Any], default: Any) -> dict[str, Any]
     main = next(option for option in options if option.get("type") != "null")
     constants = [[option["const"]] if "const" in option else option.get("enum", []) for option in options]
     choices = [choice for option in constants for choice in option]
+    bounds = main.get("items", main)
     return {
         "name": name,
         "type": main.get("type", "object"),
         "nullable": any(option.get("type") == "null" for option in options),
         "default": default,
-        "minimum": main.get("minimum"),
-        "maximum": main.get("maximum"),
+        "minimum": bounds.get("minimum"),
+        "maximum": bounds.get("maximum"),
+        "max_items": main.get("maxItems"),
         "choices": choices or None,
         "level": field.get("level", "advanced"),
         "help": field.get("description", ""),

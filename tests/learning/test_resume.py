@@ -82,6 +82,17 @@ def test_a_resumed_training_ends_with_the_same_bits(
     assert losses(heard) == losses(undisturbed)
 
 
+def test_the_best_epoch_may_lie_before_the_kill(dataset: dict[str, Any], tmp_path: Path) -> None:
+    request = make_request(dataset, "dense", HARD | {"learning_rate": 0.3, "epochs": 40})
+    undisturbed = run(request, tmp_path / "whole", lambda: None)
+    training = undisturbed[-1]["manifest"]["training"]
+    assert training["best_epoch"] < training["epochs_run"]
+    stopped = run(request, tmp_path / "first", pause_before(training["steps"] - 1))
+    resumed = run(request | {"resume": resumed_from(stopped)}, tmp_path / "second", lambda: None)
+    assert resumed[-1]["files"]["weights"]["sha256"] == undisturbed[-1]["files"]["weights"]["sha256"]
+    assert resumed[-1]["manifest"]["training"]["best_epoch"] == training["best_epoch"]
+
+
 def test_checkpoints_in_passing_change_nothing(dataset: dict[str, Any], tmp_path: Path) -> None:
     request = make_request(dataset, "dense", HARD)
     plain = run(request, tmp_path / "plain", lambda: None)
