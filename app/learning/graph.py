@@ -50,7 +50,7 @@ class Writer:
 
 def write_graph(network: nn.Module, task: str, num_inputs: int) -> bytes | None:
     """Return the graph from "x" to "y" of a sequence of known layers, or None when there is an unknown one."""
-    if not isinstance(network, nn.Sequential):
+    if type(network) is not nn.Sequential:
         return None
     writer = Writer()
     for module in network:
@@ -69,20 +69,21 @@ def write_graph(network: nn.Module, task: str, num_inputs: int) -> bytes | None:
 
 
 def _write_module(writer: Writer, module: nn.Module) -> bool:
+    # Exact types, because a subclass may compute something else.
     kind = type(module)
     if kind in LEAVES_AS_IS:
         return True
     if kind in SIMPLE:
         writer.add(SIMPLE[kind])
-    elif isinstance(module, nn.Linear) and module.bias is not None:
+    elif type(module) is nn.Linear and module.bias is not None:
         writer.add("Gemm", writer.weight(module.weight), writer.weight(module.bias), transB=1)
-    elif isinstance(module, nn.GELU):
+    elif type(module) is nn.GELU:
         writer.add("Gelu", approximate=module.approximate)
-    elif isinstance(module, nn.ELU):
+    elif type(module) is nn.ELU:
         writer.add("Elu", alpha=module.alpha)
-    elif isinstance(module, nn.LeakyReLU):
+    elif type(module) is nn.LeakyReLU:
         writer.add("LeakyRelu", alpha=module.negative_slope)
-    elif isinstance(module, nn.SiLU):
+    elif type(module) is nn.SiLU:
         _write_silu(writer)
     else:
         return _write_normalization(writer, module)
@@ -96,11 +97,11 @@ def _write_silu(writer: Writer) -> None:
 
 
 def _write_normalization(writer: Writer, module: nn.Module) -> bool:
-    if isinstance(module, nn.BatchNorm1d) and module.affine and module.track_running_stats:
+    if type(module) is nn.BatchNorm1d and module.affine and module.track_running_stats:
         tensors = (module.weight, module.bias, module.running_mean, module.running_var)
         writer.add("BatchNormalization", *(writer.weight(tensor) for tensor in tensors), epsilon=module.eps)
         return True
-    if isinstance(module, nn.LayerNorm) and module.elementwise_affine and len(module.normalized_shape) == 1:
+    if type(module) is nn.LayerNorm and module.elementwise_affine and len(module.normalized_shape) == 1:
         writer.add(
             "LayerNormalization", writer.weight(module.weight), writer.weight(module.bias), axis=-1, epsilon=module.eps
         )

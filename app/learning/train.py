@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from app.learning import evaluate, weights
+from app.learning import evaluate, specs, weights
 from app.learning.errors import LearningError, OutOfMemory
 from app.learning.export import Answer, export
 from app.learning.loop import Data, Training
@@ -29,6 +29,8 @@ from app.learning.reporting import Control, Reporter
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # How torch says that there is no memory; it has no exception class for the CPU.
 NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+# What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
+IMPORTED_LATE = ("numpy.ma", "pyarrow.parquet", "pyarrow.compute", "torch._dynamo")
 CHECKPOINT_SECONDS = 10.0
 ENDINGS = {
     "early_stopping": "The validation loss has stopped improving; the best epoch's weights are kept.",
@@ -45,9 +47,9 @@ def preload() -> None:
     """
     # Arrow's allocator would start a thread of its own.
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
-    import_module("pyarrow.parquet")
-    # The first optimizer of a process imports this one, which takes two seconds.
-    import_module("torch._dynamo")
+    for name in IMPORTED_LATE:
+        import_module(name)
+    specs.installed()
     torch.set_num_threads(1)
     parameter = torch.nn.Parameter(torch.zeros(2, 2))
     torch.optim.AdamW([parameter], fused=True)

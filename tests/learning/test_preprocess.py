@@ -170,12 +170,19 @@ def test_a_missing_category_is_filled_as_asked(policy: dict[str, Any], slot: int
     assert answer(prepared)[1] == ["imputed"]
 
 
+def test_the_constant_for_missing_categories_is_a_category_of_its_own() -> None:
+    prepared, x = fit_one("category", ["b", "a", None], missing="constant", fill_value="unknown")
+    assert x.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert answer(prepared, a="unknown") == ([0, 0, 1], [])
+
+
 @pytest.mark.parametrize(
     ("stored", "wanted", "values", "row", "expected"),
     [
         ("integer", "category", [2007, 2008], 2008, [0, 1]),
         ("integer", "category", [2007, 2008], 2008.0, [0, 1]),
         ("real", "category", [0.5, 2.0], 2, [0, 1]),
+        ("real", "category", [-0.0, 2.0], 0, [1, 0]),
         ("boolean", "category", [1, 0], True, [0, 1]),
         ("datetime", "category", [0, 86400], "1970-01-02", [0, 1]),
         ("category", "real", ["1.5", "2"], "2", [2.0]),

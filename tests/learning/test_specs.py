@@ -160,6 +160,13 @@ def test_a_graph_that_answers_otherwise_is_refused() -> None:
         check_graph(export(first, x_BF), second, x_BF)
 
 
+def test_an_export_that_does_not_compute_what_torch_does_is_refused() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    network[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    with pytest.raises(LearningError, match="differs"):
+        export(Answer(network, "multiclass"), torch.randn(5, 3))
+
+
 def test_the_written_and_the_traced_graph_agree(penguin_dataset: dict[str, Any]) -> None:
     spec = specs.get("dense")
     network = spec.build(4, 1, spec.params(), torch.float32)
