@@ -31,6 +31,7 @@ def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET allowed_paths = [{literal(str(source.resolve()))}]")
     connection.execute("SET allowed_directories = ['.']")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET allowed_configs = ['threads']")
     connection.execute("SET lock_configuration = true")
     return connection
 

@@ -7,24 +7,30 @@ first write is nearly always right; when a later cell breaks the guess, a census
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import duckdb
 
-from app.datasets.casts import TYPES, accepts, stored_type, value
-from app.datasets.engine import identifier, rows
+from app.datasets.casts import TYPES, accepts, stored_type
+from app.datasets.engine import rows
 from app.datasets.limits import MAX_ERRORS, invalid, pointer, shown
-from app.datasets.source import NUMBER_CELL, Column, Source
+from app.datasets.source import ANY_CELL, NUMBER_CELL, Column, Source
+from app.datasets.typed_parquet import MAX_COLUMNS_AT_ONCE, WRONG_CELL, write_parquet
 
-PARQUET = "data.parquet"
-NUM_SAMPLE_CELLS = 400_000
-MAX_SAMPLE_ROWS = 20_000
-NUM_COLUMNS_PER_QUERY = 250
-ROW_GROUP_ROWS = 131_072
-MIN_ROW_GROUP_ROWS = 2_048
-ROW_GROUP_BYTES = 64 * 2**20
-WRONG_CELL = "a cell is not of the type of its column"
+NUM_SAMPLE_CELLS = 100_000
+MIN_SAMPLE_ROWS = 20
+MAX_SAMPLE_ROWS = 10_000
+NUM_COLUMNS_PER_QUERY = 100
 
 Requested = Mapping[str, str]
+
+
+class Sample(NamedTuple):
+    """What the first rows say: the types each column can still have, columns without a cell, sizes."""
+
+    possible: list[tuple[str, ...]]
+    unseen: set[int]
+    row_bytes: int
 
 
 def write_typed(connection: duckdb.DuckDBPyConnection, source: Source, requested: Requested) -> list[str]:
@@ -34,24 +40,23 @@ def write_typed(connection: duckdb.DuckDBPyConnection, source: Source, requested
     name. Raises Invalid for cells that do not have a requested or declared type, naming column and rows.
     """
     _check_requested(source, requested)
-    num_rows = max(100, min(MAX_SAMPLE_ROWS, NUM_SAMPLE_CELLS // len(source.columns)))
-    types, row_bytes = _types_of_sample(connection, source, requested, num_rows)
-    if None in types:
-        types = _census(connection, source, requested, types)
-    row_group = min(ROW_GROUP_ROWS, max(MIN_ROW_GROUP_ROWS, ROW_GROUP_BYTES // max(1, row_bytes)))
-    settled = [kind or "string" for kind in types]
+    if len(source.columns) > MAX_COLUMNS_AT_ONCE:
+        connection.execute("SET threads = 1")
+    sample = _sample(connection, source, requested)
+    guesses = [kinds if i in sample.unseen else kinds[:1] for i, kinds in enumerate(sample.possible)]
+    types = _census(connection, source, guesses)
     try:
-        _copy(connection, source, requested, settled, row_group)
+        write_parquet(connection, source, requested, types, sample.row_bytes)
     except duckdb.Error as fault:
         if WRONG_CELL not in str(fault):
             raise
         source.refuse_bad_lines()
         _refuse_wrong_cells(connection, source, requested)
-        settled = [kind or "string" for kind in _census(connection, source, requested, list(settled))]
-        _copy(connection, source, requested, settled, row_group)
+        types = _census(connection, source, sample.possible)
+        write_parquet(connection, source, requested, types, sample.row_bytes)
     source.refuse_bad_lines()
-    source.warnings += _lost_numbers(source, requested, settled)
-    return settled
+    source.warnings += _lost_numbers(source, requested, types)
+    return types
 
 
 def _check_requested(source: Source, requested: Requested) -> None:
@@ -67,87 +72,69 @@ def _check_requested(source: Source, requested: Requested) -> None:
         raise invalid(f"The requested column types cannot be used: {errors[0][1]}.", errors)
 
 
-def _types_of_sample(
-    connection: duckdb.DuckDBPyConnection, source: Source, requested: Requested, num_rows: int
-) -> tuple[list[str | None], int]:
-    """The types the first rows allow (None where they are all missing), and the mean bytes of a row."""
-    cells = ", ".join(f"{column.cell} AS s{i}" for i, column in enumerate(source.columns))
-    connection.execute(f"CREATE TEMP TABLE sample AS SELECT {cells} FROM {source.relation} LIMIT {num_rows}")
-    source.refuse_bad_lines()
-    sampled = [
-        Column(column.name, f"s{i}", column.candidates, column.stored)
-        for i, column in enumerate(source.columns)
-    ]
-    unknown: list[str | None] = [None] * len(sampled)
-    types = _census(connection, Source("sample", sampled, {}), requested, unknown)
-    lengths = " + ".join(f"coalesce(sum(strlen(s{i})), 0)" for i in range(len(sampled)))
-    total, count = rows(connection, f"SELECT {lengths}, count(*) FROM sample")[0]
-    connection.execute("DROP TABLE sample")
-    return types, 8 * len(sampled) + int(total) // max(1, count)
+def _sample(connection: duckdb.DuckDBPyConnection, source: Source, requested: Requested) -> Sample:
+    num_rows = max(MIN_SAMPLE_ROWS, min(MAX_SAMPLE_ROWS, NUM_SAMPLE_CELLS // len(source.columns)))
+    fits: dict[int, set[str]] = {}
+    row_bytes = 8 * len(source.columns)
+    for start in range(0, len(source.columns), MAX_COLUMNS_AT_ONCE):
+        cells = [column.cell for column in source.columns[start : start + MAX_COLUMNS_AT_ONCE]]
+        found = rows(connection, f"SELECT {', '.join(cells)} FROM {source.relation} LIMIT {num_rows}")
+        source.refuse_bad_lines()
+        fits |= {start + i: kinds for i, kinds in _fitting_types(connection, found).items()}
+        num_bytes = sum(len(cell) for row in found for cell in row if cell is not None)
+        row_bytes += num_bytes // max(1, len(found))
+    possible = [_possible(column, fits.get(i), requested) for i, column in enumerate(source.columns)]
+    unseen = {i for i, kinds in enumerate(possible) if i not in fits and len(kinds) > 1}
+    return Sample(possible, unseen, row_bytes)
+
+
+def _possible(column: Column, fits: set[str] | None, requested: Requested) -> tuple[str, ...]:
+    fixed = stored_type(requested[column.name]) if column.name in requested else column.stored
+    if fixed:
+        return (fixed,)
+    return (*(kind for kind in column.candidates if fits is None or kind in fits), "string")
+
+
+def _fitting_types(
+    connection: duckdb.DuckDBPyConnection, sample: list[tuple[str | None, ...]]
+) -> dict[int, set[str]]:
+    """By position, the types that all sampled cells of a column have; columns without cells are left out.
+
+    The sample is turned on its side: one long column of cells costs one set of rules, not one per column.
+    """
+    positions = [i for row in sample for i, cell in enumerate(row) if cell is not None]
+    values = [cell for row in sample for cell in row if cell is not None]
+    any_cell = Column("", "cell")
+    tests = ", ".join(f"bool_and({accepts(any_cell, kind, lenient=False)})" for kind in ANY_CELL)
+    long_form = "SELECT unnest($1::INTEGER[]) AS position, unnest($2::VARCHAR[]) AS cell"
+    query = f"SELECT position, {tests} FROM ({long_form}) GROUP BY position"
+    return {
+        position: {kind for kind, fit in zip(ANY_CELL, found, strict=True) if fit}
+        for position, *found in connection.execute(query, [positions, values]).fetchall()
+    }
 
 
 def _census(
-    connection: duckdb.DuckDBPyConnection, source: Source, requested: Requested, known: list[str | None]
-) -> list[str | None]:
-    """The first candidate that every cell has; None where all cells are missing.
-
-    A column already known to hold strings, or of a declared or requested type, is not looked at.
-    """
-    types = list(known)
-    open_columns = []
-    for i, column in enumerate(source.columns):
-        fixed = stored_type(requested[column.name]) if column.name in requested else column.stored
-        if fixed or types[i] == "string":
-            types[i] = fixed or "string"
-        else:
-            open_columns.append(i)
-    for start in range(0, len(open_columns), NUM_COLUMNS_PER_QUERY):
-        batch = open_columns[start : start + NUM_COLUMNS_PER_QUERY]
-        for i, kind in _types_of(connection, source, batch).items():
-            types[i] = kind
+    connection: duckdb.DuckDBPyConnection, source: Source, possible: list[tuple[str, ...]]
+) -> list[str]:
+    """For every column the first possible type that all its cells have; strings where all are missing."""
+    types = [kinds[0] for kinds in possible]
+    unsettled = [i for i, kinds in enumerate(possible) if len(kinds) > 1]
+    for start in range(0, len(unsettled), NUM_COLUMNS_PER_QUERY):
+        batch = unsettled[start : start + NUM_COLUMNS_PER_QUERY]
+        aggregates = []
+        for i in batch:
+            cell = source.columns[i].cell
+            aggregates.append(f"count({cell}) = 0")
+            for kind in possible[i][:-1]:
+                test = accepts(source.columns[i], kind, lenient=False)
+                aggregates.append(f"bool_and({cell} IS NULL OR {test})")
+        found = iter(rows(connection, f"SELECT {', '.join(aggregates)} FROM {source.relation}")[0])
+        for i in batch:
+            is_missing = next(found)
+            fits = [kind for kind in possible[i][:-1] if next(found)]
+            types[i] = "string" if is_missing or not fits else fits[0]
     return types
-
-
-def _types_of(
-    connection: duckdb.DuckDBPyConnection, source: Source, batch: list[int]
-) -> dict[int, str | None]:
-    aggregates = []
-    for i in batch:
-        column = source.columns[i]
-        aggregates.append(f"count({column.cell})")
-        aggregates += [
-            f"coalesce(bool_and({column.cell} IS NULL OR {accepts(column, kind, lenient=False)}), true)"
-            for kind in column.candidates
-        ]
-    found = iter(rows(connection, f"SELECT {', '.join(aggregates)} FROM {source.relation}")[0])
-    types: dict[int, str | None] = {}
-    for i in batch:
-        any_cell = next(found) > 0
-        fits = [kind for kind in source.columns[i].candidates if next(found)]
-        types[i] = (fits[0] if fits else "string") if any_cell else None
-    return types
-
-
-def _copy(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    requested: Requested,
-    types: list[str],
-    row_group: int,
-) -> None:
-    selected = []
-    for column, kind in zip(source.columns, types, strict=True):
-        lenient = column.name in requested
-        converted = value(column, kind, lenient=lenient)
-        test = accepts(column, kind, lenient=lenient)
-        if test != "true":
-            missing = "" if kind == column.stored and not lenient else f"WHEN {column.cell} IS NULL THEN NULL"
-            converted = f"CASE {missing} WHEN {test} THEN {converted} ELSE error('{WRONG_CELL}') END"
-        selected.append(f"{converted} AS {identifier(column.name)}")
-    connection.execute(
-        f"COPY (SELECT {', '.join(selected)} FROM {source.relation}) TO '{PARQUET}' "
-        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group})"
-    )
 
 
 def _refuse_wrong_cells(connection: duckdb.DuckDBPyConnection, source: Source, requested: Requested) -> None:

@@ -18,12 +18,13 @@ import duckdb
 from app import sandbox
 from app.datasets.delimited import open_delimited
 from app.datasets.engine import connect
-from app.datasets.inference import PARQUET, write_typed
+from app.datasets.inference import write_typed
 from app.datasets.json_rows import open_json
 from app.datasets.limits import IngestLimits, check_size, invalid
 from app.datasets.parquet_file import open_parquet
 from app.datasets.profile import describe
 from app.datasets.source import Source
+from app.datasets.typed_parquet import PARQUET
 from app.errors import Invalid, TooLarge
 
 ENGINE_SHARE_OF_MEMORY = 0.6

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from app.datasets.engine import literal, rows
+from app.datasets.engine import identifier, literal, rows
 from app.datasets.rows import rfc3339
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,10 +17,12 @@ NUM_EXAMPLES = 5
 NUM_TOP = 20
 MAX_SHOWN_CHARACTERS = 100
 MAX_HEAD_CELLS = 200_000
+NUM_COLUMNS_AT_ONCE = 100
+NUM_COLUMNS_PER_QUERY = 25
 MAX_CELLS_IN_MEMORY = 4_000_000
 MAX_CELLS_FOR_DUPLICATES = 50_000_000
 MAX_COLUMNS_FOR_DUPLICATES = 1_000
-CELLS_PER_QUERY = 20_000_000
+CELLS_PER_QUERY = 1_000_000
 
 MAX_CATEGORIES = 10_000
 MAX_CATEGORIES_OF_SMALL_TABLE = 50
@@ -50,36 +52,50 @@ def describe(
     requested: dict[str, str],
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """One entry per column, and a summary of the table with its warnings; all values are plain JSON."""
-    num_rows = _open(connection, parquet, len(names))
+    num_rows = int(rows(connection, f"SELECT count(*) FROM read_parquet({literal(parquet)})")[0][0])
     columns: list[dict[str, Any]] = []
-    step = max(1, min(250, CELLS_PER_QUERY // num_rows))
+    for start in range(0, len(names), NUM_COLUMNS_AT_ONCE):
+        part = slice(start, start + NUM_COLUMNS_AT_ONCE)
+        _open(connection, parquet, names[part], num_rows)
+        columns += _described(connection, names[part], stored[part], requested, num_rows)
+    return columns, {
+        "num_rows": num_rows,
+        "num_columns": len(names),
+        "num_missing_cells": sum(column["num_missing"] for column in columns),
+        "num_duplicate_rows": _num_duplicates(connection, parquet, columns, num_rows),
+        "warnings": [warning for column in columns for warning in _warnings(column, num_rows)],
+    }
+
+
+def _open(connection: duckdb.DuckDBPyConnection, parquet: str, names: list[str], num_rows: int) -> None:
+    """Make these columns known as c0, c1, … of `stored`, in memory if they are small."""
+    kind = "TABLE" if num_rows * NUM_COLUMNS_AT_ONCE <= MAX_CELLS_IN_MEMORY else "VIEW"
+    cells = ", ".join(f"{identifier(name)} AS c{i}" for i, name in enumerate(names))
+    connection.execute(
+        f"CREATE OR REPLACE TEMP {kind} stored AS SELECT {cells} FROM read_parquet({literal(parquet)})"
+    )
+
+
+def _described(
+    connection: duckdb.DuckDBPyConnection,
+    names: list[str],
+    stored: list[str],
+    requested: dict[str, str],
+    num_rows: int,
+) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = []
+    step = max(1, min(NUM_COLUMNS_PER_QUERY, CELLS_PER_QUERY // num_rows))
     for start in range(0, len(names), step):
         batch = list(range(start, min(start + step, len(names))))
         columns += _measured(connection, names, stored, batch)
     _add_examples(connection, columns, stored, num_rows)
     for i, column in enumerate(columns):
-        kind = requested.get(column["name"]) or _type(connection, i, stored[i], column)
+        kind = requested.get(column["name"]) or _type(connection, i, stored[i], column, num_rows)
         column["type"] = kind
         if kind in ("category", "boolean", "text"):
             column["top"] = _top(connection, i)
         column["policies"] = {key: POLICIES[key] for key in POLICIES if key not in NOT_APPLICABLE[kind]}
-    return columns, {
-        "num_rows": num_rows,
-        "num_columns": len(names),
-        "num_missing_cells": sum(column["num_missing"] for column in columns),
-        "num_duplicate_rows": _num_duplicates(connection, num_rows, len(names)),
-        "warnings": [warning for column in columns for warning in _warnings(column, num_rows)],
-    }
-
-
-def _open(connection: duckdb.DuckDBPyConnection, parquet: str, num_columns: int) -> int:
-    """Make the table known as `stored`, in memory if it is small; returns its number of rows."""
-    aliases = ", ".join(f"c{i}" for i in range(num_columns))
-    table = f"read_parquet({literal(parquet)}) AS t({aliases})"
-    num_rows = int(rows(connection, f"SELECT count(*) FROM read_parquet({literal(parquet)})")[0][0])
-    kind = "TEMP TABLE" if num_rows * num_columns <= MAX_CELLS_IN_MEMORY else "TEMP VIEW"
-    connection.execute(f"CREATE {kind} stored AS SELECT * FROM {table}")
-    return num_rows
+    return columns
 
 
 def _measured(
@@ -158,7 +174,9 @@ def _top(connection: duckdb.DuckDBPyConnection, position: int) -> list[dict[str,
     return [{"value": _plain(value, "string"), "count": count} for value, count in found]
 
 
-def _type(connection: duckdb.DuckDBPyConnection, position: int, stored: str, column: dict[str, Any]) -> str:
+def _type(
+    connection: duckdb.DuckDBPyConnection, position: int, stored: str, column: dict[str, Any], num_rows: int
+) -> str:
     """What a string column is used as; other columns are what they are stored as.
 
     Source: ours, because an encoder wants few categories that repeat, and a key must not become a feature.
@@ -166,23 +184,27 @@ def _type(connection: duckdb.DuckDBPyConnection, position: int, stored: str, col
     if stored != "string":
         return stored
     distinct = column["num_distinct"]
-    num_rows, spaced = rows(
-        connection, f"SELECT count(*), count(*) FILTER (regexp_matches(c{position}, '\\s')) FROM stored"
-    )[0]
     present = num_rows - column["num_missing"]
-    if num_rows > MIN_IDENTIFIERS and distinct == num_rows and not spaced:
-        return "identifier"
+    if num_rows > MIN_IDENTIFIERS and distinct == num_rows:
+        spaced = f"SELECT 1 FROM stored WHERE regexp_matches(c{position}, '\\s') LIMIT 1"
+        if not rows(connection, spaced):
+            return "identifier"
     few = max(MAX_CATEGORIES_OF_SMALL_TABLE, int(MAX_CATEGORIES_SHARE * num_rows))
     repeats = distinct > 0 and present / distinct >= MIN_REPETITION
     return "category" if distinct <= MAX_CATEGORIES and (distinct <= few or repeats) else "text"
 
 
-def _num_duplicates(connection: duckdb.DuckDBPyConnection, num_rows: int, num_columns: int) -> int | None:
+def _num_duplicates(
+    connection: duckdb.DuckDBPyConnection, parquet: str, columns: list[dict[str, Any]], num_rows: int
+) -> int | None:
     """Rows equal to an earlier one, by a 64-bit hash; None for tables too large to look."""
-    if num_rows * num_columns > MAX_CELLS_FOR_DUPLICATES or num_columns > MAX_COLUMNS_FOR_DUPLICATES:
+    if any(column["num_distinct"] == num_rows for column in columns):
+        return 0
+    if num_rows * len(columns) > MAX_CELLS_FOR_DUPLICATES or len(columns) > MAX_COLUMNS_FOR_DUPLICATES:
         return None
-    cells = ", ".join(f"c{i}" for i in range(num_columns))
-    return int(rows(connection, f"SELECT count(*) - count(DISTINCT hash({cells})) FROM stored")[0][0])
+    cells = ", ".join(identifier(column["name"]) for column in columns)
+    query = f"SELECT count(*) - count(DISTINCT hash({cells})) FROM read_parquet({literal(parquet)})"
+    return int(rows(connection, query)[0][0])
 
 
 def _warnings(column: dict[str, Any], num_rows: int) -> list[dict[str, str]]:

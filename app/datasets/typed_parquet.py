@@ -1,0 +1,76 @@
+"""Write a source as Parquet in the types decided for it: one pass, cells that do not fit stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+
+from app.datasets.casts import accepts, value
+from app.datasets.engine import identifier, literal
+from app.datasets.source import Column, Source
+
+PARQUET = "data.parquet"
+WRONG_CELL = "a cell is not of the type of its column"
+ROW_GROUP_ROWS = 131_072
+MIN_ROW_GROUP_ROWS = 2_048
+ROW_GROUP_BYTES = 64 * 2**20
+# Scanning and writing hold buffers for every column; for more columns than this they take gigabytes.
+MAX_COLUMNS_AT_ONCE = 1_000
+
+
+def write_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    requested: Mapping[str, str],
+    types: Sequence[str],
+    row_bytes: int,
+) -> None:
+    """Write ./data.parquet; raises duckdb.Error saying WRONG_CELL when a cell does not have its type.
+
+    `requested` names the columns whose types come from the caller and are read leniently; `row_bytes` is the
+    mean size of a row, from which the size of row groups follows.
+    """
+    row_group = min(ROW_GROUP_ROWS, max(MIN_ROW_GROUP_ROWS, ROW_GROUP_BYTES // row_bytes))
+    cells = [
+        f"{_typed(column, kind, lenient=column.name in requested)} AS {identifier(column.name)}"
+        for column, kind in zip(source.columns, types, strict=True)
+    ]
+    slices = [cells[i : i + MAX_COLUMNS_AT_ONCE] for i in range(0, len(cells), MAX_COLUMNS_AT_ONCE)]
+    parts = [f"part-{i}.parquet" for i in range(len(slices))] if len(slices) > 1 else [PARQUET]
+    for part, selected in zip(parts, slices, strict=True):
+        connection.execute(
+            f"COPY (SELECT {', '.join(selected)} FROM {source.relation}) TO {literal(part)} "
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group})"
+        )
+    if len(parts) > 1:
+        _join(parts, row_group)
+
+
+def _typed(column: Column, kind: str, *, lenient: bool) -> str:
+    converted = value(column, kind, lenient=lenient)
+    test = accepts(column, kind, lenient=lenient)
+    if test == "true":
+        return converted
+    missing = "" if kind == column.stored and not lenient else f"WHEN {column.cell} IS NULL THEN NULL"
+    return f"CASE {missing} WHEN {test} THEN {converted} ELSE error({literal(WRONG_CELL)}) END"
+
+
+def _join(parts: Sequence[str], row_group: int) -> None:
+    """Put files with the same rows and different columns side by side, a row group at a time."""
+    # Only very wide tables come here, and the import takes longer than reading a small file.
+    import pyarrow
+    import pyarrow.parquet
+
+    # The stack of every idle thread counts as memory here.
+    pyarrow.set_io_thread_count(1)
+    files = [pyarrow.parquet.ParquetFile(part) for part in parts]
+    schema = pyarrow.schema([field for file in files for field in file.schema_arrow])
+    with pyarrow.parquet.ParquetWriter(PARQUET, schema, compression="zstd") as writer:
+        pieces = (file.iter_batches(row_group, use_threads=False) for file in files)
+        for batches in zip(*pieces, strict=True):
+            arrays = [array for batch in batches for array in batch.columns]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+    for part in parts:
+        Path(part).unlink()
