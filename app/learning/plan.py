@@ -95,8 +95,7 @@ def resolve(
     target_column = _find_target(columns, target)
     checked_params = _validate(recipe.params, params, "params")
     checked_preparation = _validate(PreparationParams, preparation, "preparation")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise LearningError(f"The seed must be an integer from 0 to {MAX_SEED}.", pointer="/seed")
+    _check_seed(seed)
     if num_rows < 2:
         raise LearningError("Training needs at least two rows.", code="too-few-rows", pointer="/dataset")
     chosen = choose_task(target_column, task, num_rows)
@@ -104,8 +103,7 @@ def resolve(
         raise LearningError(f"Spec {spec} does not solve the task {chosen}.", pointer="/task")
     _check_loss(checked_params, chosen)
     checked_split = _resolve_split(_validate(Split, split, "split"), chosen, columns, target)
-    reserved = [target, *([checked_split.column] if checked_split.column else [])]
-    decided = treatments(columns, checked_preparation, reserved)
+    decided = treatments(columns, checked_preparation, reserved=[target, checked_split.column])
     if all(item.policy is None for item in decided):
         raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
     num_inputs = estimate_inputs(decided, columns)
@@ -115,6 +113,11 @@ def resolve(
         recipe, chosen, target_column, checked_params, checked_preparation, checked_split, seed,
         tuple(decided), num_inputs, num_outputs,
     )  # fmt: skip
+
+
+def _check_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise LearningError(f"The seed must be an integer from 0 to {MAX_SEED}.", pointer="/seed")
 
 
 def _validate(model: type[Model], data: Mapping[str, Any] | None, where: str) -> Model:

@@ -113,7 +113,9 @@ class Treatment:
     reason: str | None = None
 
 
-def treatments(columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str]) -> list[Treatment]:
+def treatments(
+    columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str | None]
+) -> list[Treatment]:
     """Decide for every column but the reserved ones (target, split) whether and how it is used.
 
     Raises: LearningError pointing below /preparation when an override does not fit its column.
