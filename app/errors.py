@@ -1,19 +1,20 @@
 """The closed list of expected failures; the web layer draws each as one problem document.
 
     MaasError
-    ├── Invalid            422  right shape, impossible content
-    │   └── Malformed      400  not even the right shape (broken JSON, broken multipart)
-    ├── Unauthenticated    401  no key, or not a good one
-    ├── Forbidden          403  a good key without the needed scope
-    ├── NotFound           404  no such thing, or not yours
-    ├── NotAcceptable      406  none of the offered formats
-    ├── Conflict           409  name taken, already running, in use
-    ├── PreconditionFailed 412  somebody changed it first
-    ├── TooLarge           413  over a limit named in settings
-    ├── UnsupportedMedia   415  a content type or encoding this route does not read
-    ├── Corrupt            503  stored bytes do not match their digest
-    ├── Unavailable        503  no capacity now; try again later
-    └── StorageFull        507  no space left to make the write durable
+    ├── Invalid              422  right shape, impossible content
+    │   └── Malformed        400  not even the right shape (broken JSON, broken multipart)
+    ├── Unauthenticated      401  no key, or not a good one
+    ├── Forbidden            403  a good key without the needed scope
+    ├── NotFound             404  no such thing, or not yours
+    ├── NotAcceptable        406  none of the offered formats
+    ├── Conflict             409  name taken, already running, in use
+    ├── PreconditionFailed   412  somebody changed it first
+    ├── TooLarge             413  over a limit named in settings
+    ├── UnsupportedMedia     415  a content type or encoding this route does not read
+    ├── RangeNotSatisfiable  416  a part of a file that it does not have
+    ├── Corrupt              503  stored bytes do not match their digest
+    ├── Unavailable          503  no capacity now; try again later
+    └── StorageFull          507  no space left to make the write durable
 
 Codes are part of the API; messages are for people. A class is added only with a new status or for a
 caller who must tell two apart.
@@ -136,6 +137,17 @@ class UnsupportedMedia(MaasError):
     status = 415
     code = "unsupported-media-type"
     title = "Unsupported media type"
+
+
+class RangeNotSatisfiable(MaasError):
+    """The range begins behind the end of the file."""
+
+    status = 416
+    code = "range-not-satisfiable"
+    title = "Range not satisfiable"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"The file has {size_bytes} bytes.", headers={"Content-Range": f"bytes */{size_bytes}"})
 
 
 class Corrupt(MaasError):

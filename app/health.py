@@ -42,7 +42,7 @@ class Metrics:
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one answer under the template of its route, never under what the client wrote."""
         route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if route != "unmatched" else "any"
+        method = scope["method"] if scope["method"] in getattr(scope.get("route"), "methods", ()) else "other"
         self.seconds.labels(method, route).observe(seconds)
         self.answers.labels(method, route, status).inc()
 

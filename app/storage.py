@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,11 +42,12 @@ class Incoming:
         self.path = path
         self.size_bytes = 0
         self._digest = hashlib.sha256()
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with disk_faults_are_507():
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
     def write(self, chunk: bytes) -> None:
         """Append bytes. Raises: StorageFull when the disk refuses them."""
-        with _full_disk_is_507():
+        with disk_faults_are_507():
             view = memoryview(chunk)
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -59,7 +61,7 @@ class Incoming:
 
     def sync(self) -> None:
         """Make the bytes durable. A failed fsync is final: the kernel may have dropped the pages."""
-        with _full_disk_is_507():
+        with disk_faults_are_507():
             os.fsync(self._fd)
 
     def close(self) -> None:
@@ -78,6 +80,7 @@ class Storage:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = self.blobs / ".lock"
         self._lock.touch(mode=0o600)
+        sync_folder(folder)
 
     @contextmanager
     def receive(self) -> Iterator[Incoming]:
@@ -87,6 +90,17 @@ class Storage:
             yield incoming
         finally:
             incoming.close()
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """A folder for the files of one ingest, removed with all that is in it."""
+        folder = self.incoming / f"work-{secrets.token_hex(16)}"
+        with disk_faults_are_507():
+            folder.mkdir(mode=0o700)
+        try:
+            yield folder.absolute()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, incoming: Incoming) -> Blob:
         """Make what was received durable under its digest."""
@@ -155,21 +169,30 @@ class Storage:
             with self._locked(fcntl.LOCK_EX):
                 # Looked at again under the lock: a new upload of the same bytes renews the time.
                 if _modified(path) < oldest_kept:
-                    path.unlink(missing_ok=True)
+                    _remove(path)
                     removed += 1
         return removed
 
     def _publish(self, source: Path, blob: Blob) -> None:
         target = self.path(blob.sha256)
-        with _full_disk_is_507(), self._locked(fcntl.LOCK_SH):
+        with disk_faults_are_507(), self._locked(fcntl.LOCK_SH):
             if _holds(target, blob):
                 os.utime(target)
+                # Whoever stored it may not have got further than the rename.
+                self._sync_name(target)
                 return
-            if not target.parent.is_dir():
-                target.parent.mkdir(mode=0o700, exist_ok=True)
-                sync_folder(self.blobs)
+            target.parent.mkdir(mode=0o700, exist_ok=True)
             os.rename(source, target)
-            sync_folder(target.parent)
+            try:
+                self._sync_name(target)
+            except OSError:
+                # A failed fsync is final: what may not be durable must not be found by the next upload.
+                target.unlink(missing_ok=True)
+                raise
+
+    def _sync_name(self, target: Path) -> None:
+        sync_folder(target.parent)
+        sync_folder(self.blobs)
 
     @contextmanager
     def _locked(self, mode: int) -> Iterator[None]:
@@ -190,19 +213,17 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def write_durably(path: Path, content: bytes) -> None:
     """Create or replace one small file, such as the admin key, so that it survives power loss."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    incoming = Incoming(path.with_name(f".{path.name}.{secrets.token_hex(8)}"))
     try:
-        with _full_disk_is_507():
-            os.write(fd, content)
-            os.fsync(fd)
-            os.rename(temporary, path)
+        incoming.write(content)
+        incoming.sync()
+        with disk_faults_are_507():
+            os.rename(incoming.path, path)
             sync_folder(path.parent)
     finally:
-        os.close(fd)
-        temporary.unlink(missing_ok=True)
+        incoming.close()
 
 
 def _holds(target: Path, blob: Blob) -> bool:
@@ -210,8 +231,15 @@ def _holds(target: Path, blob: Blob) -> bool:
     try:
         with target.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == blob.sha256
-    except FileNotFoundError:
+    except OSError:
         return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _modified(path: Path) -> float:
@@ -226,7 +254,8 @@ def _corrupt(sha256: str) -> Corrupt:
 
 
 @contextmanager
-def _full_disk_is_507() -> Iterator[None]:
+def disk_faults_are_507() -> Iterator[None]:
+    """Turn what a full or broken disk raises into StorageFull."""
     try:
         yield
     except OSError as error:

@@ -10,7 +10,7 @@ from app.accounts import service
 from app.accounts.schemas import AuditRead, KeyCreate, KeyCreated, KeyRead, ProjectRead
 from app.tables import AuditRow, KeyRow
 from app.web.idempotency import Create
-from app.web.paging import Page, Paging, number, page
+from app.web.paging import Page, Paging, id_after, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("accounts")
@@ -32,7 +32,7 @@ async def create_key(request: Request, body: KeyCreate, caller: Caller, create: 
 @allow("admin")
 def list_keys(caller: Caller, session: InSession, cursor: Paging) -> Page[KeyRead]:
     """The keys of the project, without their secrets."""
-    rows = service.list_keys(session, caller, limit=cursor.limit, after=cursor.after)
+    rows = service.list_keys(session, caller, limit=cursor.limit, after=id_after(cursor, r"[A-Za-z0-9]{16}"))
     return page([_shown(row) for row in rows], cursor)
 
 
@@ -56,7 +56,7 @@ def list_projects(caller: Caller, session: InSession, cursor: Paging) -> Page[Pr
     """The projects that the key can see: its own."""
     row = service.get_project(session, caller)
     shown = [ProjectRead(id=row.id, name=row.name, created_at=row.created_at)]
-    return page(shown if cursor.after is None else [], cursor)
+    return page(shown if id_after(cursor, r"proj_[0-9a-f]{32}") is None else [], cursor)
 
 
 @routes.get("/v1/audit")

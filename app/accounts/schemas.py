@@ -15,14 +15,17 @@ class KeyCreate(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={"examples": [{"name": "nightly training", "scopes": ["read", "jobs:write"]}]},
     )
 
     name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$", description="What the key is for.")
     scopes: list[Scope] = Field(min_length=1, max_length=6, description="What the key may do.")
-    expires_at: AwareDatetime | None = Field(None, description="When the key stops working; null means never.")
+    expires_at: AwareDatetime | None = Field(
+        None, strict=False, description="When the key stops working; null means never."
+    )
     model: str | None = Field(
-        None, max_length=200, description="Bind the key to one model; only `read` and `predict` can be bound."
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Bind the key to one model; only `read` and `predict` can be bound."
     )
 
 

@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app.errors import Invalid, Malformed
-from app.storage import CHUNK_BYTES, Incoming
+from app.storage import CHUNK_BYTES, Incoming, disk_faults_are_507
 
 HEAD_BYTES = 4096
+MAX_NAME_CHARACTERS = 255
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ async def receive(request: Request, incoming: Incoming) -> Received:
 
 async def _receive_form(request: Request, incoming: Incoming) -> Received:
     try:
-        form = await request.form(max_files=1, max_fields=16)
+        with disk_faults_are_507():
+            form = await request.form(max_files=1, max_fields=16)
     except (HTTPException, MultipartParseError) as error:
         detail = getattr(error, "detail", None) or "it cannot be parsed"
         raise Malformed(f"The multipart body is broken: {detail}", code="malformed-multipart") from None
@@ -61,6 +63,13 @@ async def _receive_form(request: Request, incoming: Incoming) -> Received:
         while chunk := await file.read(CHUNK_BYTES):
             head = head or chunk[:HEAD_BYTES]
             await run_in_threadpool(incoming.write, chunk)
-        return Received(file.content_type, file.filename, head)
+        return Received(_text(file.content_type), _text(file.filename), head)
     finally:
         await form.close()
+
+
+def _text(name: str | None) -> str | None:
+    # Names are shown and stored, so they are short and have no control characters; nothing opens them.
+    if name is None:
+        return None
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name[:MAX_NAME_CHARACTERS])

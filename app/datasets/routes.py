@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -14,7 +10,6 @@ from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse
 
 from app.datasets import service
 from app.datasets.ingest import Ingested, IngestLimits, ingest, sniff_format
@@ -25,8 +20,9 @@ from app.errors import Invalid
 from app.settings import Settings
 from app.storage import Incoming, Storage
 from app.tables import DatasetRow
+from app.web.downloads import Download
 from app.web.idempotency import Create
-from app.web.paging import Page, Paging, page
+from app.web.paging import Page, Paging, id_after, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("datasets")
@@ -63,13 +59,13 @@ async def upload_dataset(
     storage: Storage = request.app.state.storage
     if name is not None:
         check_name(name)
-    with storage.receive() as incoming, _work_folder(settings) as folder:
+    with storage.receive() as incoming:
         received = await receive(request, incoming)
         chosen = name or check_name(FilePath(received.filename or "").stem)
         fingerprint = f"{chosen}\n{received.content_type}\n{incoming.blob.sha256}".encode()
         if (replay := await create.replay(fingerprint)) is not None:
             return replay
-        upload = await run_in_threadpool(_read, chosen, received, incoming, storage, settings, folder)
+        upload = await run_in_threadpool(_read, chosen, received, incoming, storage, settings)
 
         def make(session: Session) -> tuple[str, DatasetRead]:
             row = service.register(session, caller, upload)
@@ -87,7 +83,8 @@ def list_datasets(
     name: Annotated[str | None, Query(max_length=128, description="Only versions of this name.")] = None,
 ) -> Page[DatasetRead]:
     """The data sets of the project, newest first."""
-    rows = service.list_page(session, caller, limit=cursor.limit, after=cursor.after, name=name)
+    after = id_after(cursor, r"ds_[0-9a-f]{32}")
+    rows = service.list_page(session, caller, limit=cursor.limit, after=after, name=name)
     return page([show(row) for row in rows], cursor)
 
 
@@ -119,19 +116,19 @@ async def list_dataset_rows(
     """Rows of a data set in their order, as typed values."""
     row = await run_in_threadpool(_find, request, caller, dataset_id)
     storage: Storage = request.app.state.storage
-    data = await run_in_threadpool(read_rows, storage.path(row.parquet_sha256), row.columns, offset=offset, limit=limit)
+    path = await run_in_threadpool(storage.verified_path, row.parquet_sha256)
+    data = await run_in_threadpool(read_rows, path, None, offset=offset, limit=limit)
     return RowsRead(dataset=row.id, offset=offset, num_rows=row.num_rows, data=data)
 
 
-@routes.get("/v1/datasets/{dataset_id}/content", response_class=FileResponse)
+@routes.get("/v1/datasets/{dataset_id}/content", response_class=Download)
 @allow("datasets:write")
-async def download_dataset(request: Request, dataset_id: DatasetId, caller: Caller) -> FileResponse:
+async def download_dataset(request: Request, dataset_id: DatasetId, caller: Caller) -> Download:
     """The bytes exactly as they were sent, checked against their digest first."""
     row = await run_in_threadpool(_find, request, caller, dataset_id)
     storage: Storage = request.app.state.storage
     path = await run_in_threadpool(storage.verified_path, row.sha256)
-    headers = {"etag": f'"{row.sha256}"', "x-sha256": row.sha256}
-    return FileResponse(path, filename=f"{row.name}-{row.version}.{row.format}", headers=headers)
+    return Download(path, filename=f"{row.name}-{row.version}.{row.format}", sha256=row.sha256)
 
 
 @routes.delete("/v1/datasets/{dataset_id}", status_code=204)
@@ -161,19 +158,21 @@ def _find(request: Request, caller: Caller, dataset_id: str) -> DatasetRow:
 
 
 def _read(
-    name: str, received: Received, incoming: Incoming, storage: Storage, settings: Settings, folder: FilePath
+    name: str, received: Received, incoming: Incoming, storage: Storage, settings: Settings
 ) -> service.Upload:
     kind = sniff_format(received.content_type, received.filename, received.head)
-    table: Ingested = ingest(
-        incoming.path, format=kind, folder=folder, limits=_limits(settings), sandbox=settings.sandbox
-    )
+    with storage.work_folder() as folder:
+        table: Ingested = ingest(
+            incoming.path, format=kind, folder=folder, limits=_limits(settings), sandbox=settings.sandbox
+        )
+        # File first, then row: a crash in between leaves bytes that nothing names, and the sweep removes them.
+        parquet = storage.put_file(table.parquet)
     details: dict[str, Any] = dict(table.details)
-    # File first, then row: a crash in between leaves bytes that nothing names, and the sweep removes them.
     return service.Upload(
         name=name,
         format=kind,
         source=details | {"content_type": received.content_type, "filename": received.filename},
-        parquet=storage.put_file(table.parquet),
+        parquet=parquet,
         sent=storage.keep(incoming),
         num_rows=table.num_rows,
         columns=table.columns,
@@ -189,13 +188,3 @@ def _limits(settings: Settings) -> IngestLimits:
         columns=settings.max_columns,
         cells=settings.max_cells,
     )
-
-
-@contextmanager
-def _work_folder(settings: Settings) -> Iterator[FilePath]:
-    folder = settings.data_dir / "incoming" / f"work-{secrets.token_hex(8)}"
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder.absolute()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -95,6 +95,7 @@ def delete(session: Session, principal: Principal, dataset_id: str) -> None:
 
     Raises: NotFound; Conflict naming what still uses it.
     """
+    audit.take_turn(session, principal.project_id)
     row = get(session, principal, dataset_id)
     jobs = session.scalars(select(JobRow.id).where(JobRow.dataset_id == row.id).limit(5)).all()
     versions = session.scalars(

@@ -24,7 +24,7 @@ from app.jobs.schemas import (
 )
 from app.tables import JobRow
 from app.web.idempotency import Create
-from app.web.paging import Cursor, Page, Paging, Wait, is_fresh, number, page
+from app.web.paging import Cursor, Page, Paging, Wait, id_after, is_fresh, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("jobs")
@@ -62,7 +62,8 @@ def list_jobs(
     model: Annotated[str | None, Query(max_length=200, description="Only jobs for this model.")] = None,
 ) -> Page[JobRead]:
     """The jobs of the project, newest first."""
-    rows = service.list_page(session, caller, limit=cursor.limit, after=cursor.after, status=status, model=model)
+    after = id_after(cursor, r"job_[0-9a-f]{32}")
+    rows = service.list_page(session, caller, limit=cursor.limit, after=after, status=status, model=model)
     return page([show(row) for row in rows], cursor)
 
 

@@ -15,7 +15,7 @@ EXAMPLE_ID = "job_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3"
 class Limits(BaseModel):
     """How much one job may use; both have defaults and upper bounds among the settings."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     wall_seconds: float | None = Field(
         None, gt=0, le=10**8, allow_inf_nan=False, description="Training stops there and keeps the best."
@@ -28,6 +28,7 @@ class JobCreate(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {"dataset": "ds_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3", "target": "species", "model": "penguins"},

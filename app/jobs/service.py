@@ -29,6 +29,7 @@ def submit(session: Session, principal: Principal, request: JobCreate, settings:
     Raises: NotFound for the data set; Invalid pointing at each impossible value; Unavailable when the project's
     queue is full.
     """
+    audit.take_turn(session, principal.project_id)
     dataset = _ready_dataset(session, principal, request.dataset)
     return _insert(
         session,
@@ -52,6 +53,7 @@ def check(
 
 def retry(session: Session, principal: Principal, job_id: str, settings: Settings) -> JobRow:
     """Queue a new job with the plan of one that failed or was cancelled. Raises: NotFound, Conflict, Unavailable."""
+    audit.take_turn(session, principal.project_id)
     old = get(session, principal, job_id)
     if old.status not in ("failed", "cancelled"):
         raise Conflict(f"Only a failed or cancelled job can be retried; this one is {old.status}.")
@@ -161,7 +163,6 @@ def _insert(
     priority: int,
     retry_of: str | None = None,
 ) -> JobRow:
-    audit.take_turn(session, principal.project_id)
     unfinished = select(func.count()).where(
         JobRow.project_id == principal.project_id, JobRow.status.not_in(queue.TERMINAL)
     )

@@ -10,7 +10,6 @@ from fastapi import Header, Path, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse
 
 from app.errors import Invalid
 from app.models import service
@@ -18,7 +17,8 @@ from app.models.reference import ALIAS, NAME, Reference
 from app.models.schemas import AliasRead, AliasWrite, ModelRead, VersionRead
 from app.storage import Storage
 from app.tables import AliasRow, ModelRow, ModelVersionRow
-from app.web.paging import Page, Paging, number, page
+from app.web.downloads import Download
+from app.web.paging import Page, Paging, id_after, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("models")
@@ -32,7 +32,7 @@ ETAG = re.compile(r'"(\d{1,18})"')
 @allow("read", bound_keys=True)
 def list_models(caller: Caller, session: InSession, cursor: Paging) -> Page[ModelRead]:
     """The models of the project, newest first."""
-    rows = service.list_page(session, caller, limit=cursor.limit, after=cursor.after)
+    rows = service.list_page(session, caller, limit=cursor.limit, after=id_after(cursor, r"model_[0-9a-f]{32}"))
     return page(_show_models(session, rows), cursor)
 
 
@@ -60,9 +60,9 @@ def get_model_version(name: ModelName, version: Version, caller: Caller, session
     return show_version(name, service.get_version(session, caller, Reference(name, version)))
 
 
-@routes.get("/v1/models/{name}/versions/{version}/weights", response_class=FileResponse)
+@routes.get("/v1/models/{name}/versions/{version}/weights", response_class=Download)
 @allow("models:write")
-async def download_weights(request: Request, name: ModelName, version: Version, caller: Caller) -> FileResponse:
+async def download_weights(request: Request, name: ModelName, version: Version, caller: Caller) -> Download:
     """The weights as a safetensors file, checked against their digest first."""
 
     def find() -> str:
@@ -72,8 +72,7 @@ async def download_weights(request: Request, name: ModelName, version: Version, 
     sha256 = await run_in_threadpool(find)
     storage: Storage = request.app.state.storage
     path = await run_in_threadpool(storage.verified_path, sha256)
-    headers = {"etag": f'"{sha256}"', "x-sha256": sha256}
-    return FileResponse(path, filename=f"{name}-{version}.safetensors", headers=headers)
+    return Download(path, filename=f"{name}-{version}.safetensors", sha256=sha256)
 
 
 @routes.delete("/v1/models/{name}", status_code=204)

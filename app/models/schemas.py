@@ -22,7 +22,7 @@ class AliasRead(BaseModel):
 class AliasWrite(BaseModel):
     """Where an alias points from now on."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 2}]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 2}]})
 
     version: int = Field(ge=1, le=10**9)
 

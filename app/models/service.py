@@ -25,6 +25,7 @@ def add_version(
     session: Session, job: JobRow, *, manifest: dict[str, Any], metrics: dict[str, Any], weights: Blob, graph: Blob
 ) -> int:
     """Store a job's result under the next free number and return that number."""
+    audit.take_turn(session, job.project_id)
     model = _open(session, job.project_id, job.model or "")
     number = session.scalars(
         update(ModelRow)
@@ -177,12 +178,15 @@ def point_alias(
 
 def delete_alias(session: Session, principal: Principal, model: ModelRow, alias: str) -> None:
     """Remove an alias. Raises: NotFound."""
+    audit.take_turn(session, principal.project_id)
     session.delete(get_alias(session, model, alias))
+    session.flush()
     audit.record(session, principal, "alias.delete", f"{model.name}@{alias}")
 
 
 def delete_version(session: Session, principal: Principal, model: ModelRow, version: int) -> None:
     """Remove a version; its number is not used again. Raises: NotFound; Conflict when an alias points at it."""
+    audit.take_turn(session, principal.project_id)
     row = get_version(session, principal, Reference(model.name, version))
     pointing = [alias.alias for alias in list_aliases(session, [model.id]) if alias.version == version]
     if pointing:
@@ -194,6 +198,7 @@ def delete_version(session: Session, principal: Principal, model: ModelRow, vers
 
 def delete(session: Session, principal: Principal, model: ModelRow) -> None:
     """Remove a model with its versions and aliases."""
+    audit.take_turn(session, principal.project_id)
     for table in (AliasRow, ModelVersionRow):
         session.execute(sql_delete(table).where(table.model_id == model.id))
     session.delete(model)

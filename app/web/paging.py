@@ -10,7 +10,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from app.errors import Invalid
+from app.errors import Malformed
 from app.settings import Settings
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -53,13 +53,24 @@ def wait_seconds(request: Request) -> float:
 
 
 def number(text: str | None, *, parameter: str) -> int:
-    """A cursor that is a number. Raises: Invalid naming the parameter."""
+    """A cursor that is a number; 0 is before all. Raises: Malformed naming the parameter."""
     if text is None:
         return 0
-    if not re.fullmatch(r"\d{1,18}", text):
-        detail = "This is not a cursor of this list."
-        raise Invalid(detail, code="invalid-cursor", errors=[{"pointer": f"query:{parameter}", "detail": detail}])
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise _invalid_cursor(parameter)
     return int(text)
+
+
+def id_after(cursor: Cursor, pattern: str) -> str | None:
+    """A cursor that is an id of this list's kind. Raises: Malformed."""
+    if cursor.after is not None and not re.fullmatch(pattern, cursor.after):
+        raise _invalid_cursor("after")
+    return cursor.after
+
+
+def _invalid_cursor(parameter: str) -> Malformed:
+    detail = "This is not a cursor of this list."
+    return Malformed(detail, code="invalid-cursor", errors=[{"pointer": f"query:{parameter}", "detail": detail}])
 
 
 def is_fresh(request: Request, etag: str) -> bool:

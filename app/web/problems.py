@@ -8,11 +8,14 @@ from typing import Any
 import orjson
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.errors import Invalid, MaasError
+from app.errors import Invalid, MaasError, Malformed, Unavailable
+from app.web.routing import allowed_methods
 
 log = logging.getLogger("maas")
 MEDIA_TYPE = "application/problem+json"
@@ -116,9 +119,22 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     code, title = BY_STATUS.get(error.status_code, ("malformed-request", str(error.detail)))
     detail = f"{request.method} {request.scope['path'][:64]}: {title.lower()}."
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
     return render(
         request.state.request_id, status=error.status_code, code=code, title=title, detail=detail, headers=headers
     )
+
+
+async def on_database_error(request: Request, error: Exception) -> Response:
+    """The database is busy or away: nothing was stored, and trying again may help."""
+    log.error("request %s: the database does not answer", request.state.request_id, exc_info=error)
+    return respond(request, Unavailable("The database does not answer; try again.", code="db-unavailable"))
+
+
+async def on_disconnect(request: Request, _: ClientDisconnect) -> Response:
+    """The client went away in the middle of its body: nobody reads this answer, and nothing failed here."""
+    return respond(request, Malformed("The body ended early."))
 
 
 def internal(request_id: str, error: BaseException) -> Response:
@@ -132,6 +148,10 @@ HANDLERS: dict[int | type[Exception], Any] = {
     MaasError: on_maas_error,
     RequestValidationError: on_validation_error,
     HTTPException: on_http_exception,
+    OperationalError: on_database_error,
+    InterfaceError: on_database_error,
+    PoolTimeout: on_database_error,
+    ClientDisconnect: on_disconnect,
 }
 
 

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive
 
-from app.errors import Forbidden, TooLarge, Unauthenticated, UnsupportedMedia
+from app.errors import Forbidden, Invalid, NotFound, TooLarge, Unauthenticated, UnsupportedMedia
 from app.principal import Principal, Scope
 from app.settings import Settings
 from app.web import strict_json
@@ -74,6 +74,7 @@ class PolicyRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             request.state.principal = await _authorise(request, self.policy)
+            _refuse_nul(request)
             limit_bytes = _limit_bytes(request.app.state.settings, self.policy.body)
             request = Request(request.scope, _limited(request, limit_bytes))
             if reads_json:
@@ -98,13 +99,13 @@ def check_policies(routes: Iterable[BaseRoute]) -> None:
 def walk(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
     """Every route, however deeply included or mounted."""
     for route in routes:
-        # An included router keeps its routes to itself; a mount hides an application.
+        # An included router keeps its routes to itself; a mount hides an application, which may have none to show.
         included = getattr(route, "original_router", None)
         inside = included.routes if included is not None else getattr(route, "routes", None)
-        if inside is None:
-            yield route
-        else:
+        if inside:
             yield from walk(inside)
+        elif included is None:
+            yield route
 
 
 async def _authorise(request: Request, policy: Policy) -> Principal | None:
@@ -119,6 +120,14 @@ async def _authorise(request: Request, policy: Policy) -> Principal | None:
     if not principal.may(policy.scope) or (principal.model and not policy.bound_keys):
         raise Forbidden(f"This key may not do that: it needs the scope '{policy.scope}'.")
     return principal
+
+
+def _refuse_nul(request: Request) -> None:
+    # Postgres stores no NUL, so no id or name has one, and asking for it would be an error there.
+    if "\0" in request.scope["path"]:
+        raise NotFound("path", request.scope["path"].replace("\0", "%00"))
+    if b"%00" in request.scope["query_string"] or b"\0" in request.scope["query_string"]:
+        raise Invalid("A parameter holds a NUL character.", errors=[{"pointer": "query:", "detail": "NUL character"}])
 
 
 def _limit_bytes(settings: Settings, body: Body) -> int:
@@ -158,7 +167,7 @@ async def _read_json(request: Request) -> None:
     body = await request.body()
     if body:
         check_json_type(request)
-        request._json = strict_json.loads(body)
+        request._json = strict_json.loads(body, storable=True)
 
 
 def check_json_type(request: Request) -> None:
@@ -166,6 +175,13 @@ def check_json_type(request: Request) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not JSON_TYPE.fullmatch(media_type):
         raise UnsupportedMedia("This route reads JSON: send the header 'Content-Type: application/json'.")
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods that some route offers at the path of a request."""
+    path = request.scope["path"]
+    matching = (r for r in walk(request.app.routes) if isinstance(r, PolicyRoute) and r.path_regex.match(path))
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def get_session(request: Request) -> Iterator[Session]:

@@ -13,11 +13,13 @@ MAX_DEPTH = 32
 MAX_TOKENS = 1_000_000
 MAX_INTEGER_DIGITS = 19
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|,', re.DOTALL)
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# Possessive, and with a closing quote that may be missing: no byte is looked at twice, whatever the text.
+STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|[\[{]|[\]}]|,', re.DOTALL)
 
 
-def loads(body: bytes) -> Any:
-    """The value that a UTF-8 JSON text stands for.
+def loads(body: bytes, *, storable: bool = False) -> Any:
+    """The value that a UTF-8 JSON text stands for; a storable one has no NUL in its strings.
 
     Raises: Malformed, with the reason and where there is one the offset.
     """
@@ -37,6 +39,8 @@ def loads(body: bytes) -> Any:
         raise _malformed(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     if ESCAPED_SURROGATE.search(text):
         _refuse_lone_surrogates(value)
+    if storable and NUL.search(text):
+        raise _malformed("A string holds a NUL character, which cannot be stored.")
     return value
 
 

@@ -1,0 +1,236 @@
+"""The rules of the architecture as functions over source files; test_architecture.py holds the tree to them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+BASE = frozenset(
+    "audit database errors ids landlock principal sandbox seccomp settings storage tables app".split()
+)
+FEATURES = frozenset("accounts datasets jobs models predictions specs".split())
+ENTRY_POINTS = frozenset({"main", "worker", "serve", "client"})
+ARROWS = {
+    ("jobs", "datasets.service"): "a job learns from a data set",
+    ("jobs", "models.service"): "a finished job stores a version",
+    ("predictions", "models.service"): "a prediction is the answer of a version",
+    ("predictions", "models.reference"): "every route and dialect names models by one grammar",
+}
+USES_DATABASE = {
+    "tables": "the schema",
+    "database": "engine and sessions",
+    "audit": "written inside the transaction of the change",
+    "health": "readiness asks the database, metrics count jobs",
+    "jobs.queue": "every change of a job's status",
+    "jobs.journal": "events, metrics and logs of jobs",
+    "jobs.training": "tells a busy database from a fault of the job",
+    "worker": "opens the transactions of its jobs",
+    "accounts.authenticator": "a busy database must not refuse a good key",
+    "accounts.bootstrap": "the first key, before there is anybody to ask",
+    "web.routing": "the transaction of a request",
+    "web.idempotency": "the answer is stored with the thing",
+    "web.problems": "a database that does not answer is 503",
+}
+WRITES_FILES = {
+    "storage": "the durable write path",
+    "serve": "the lock file has no content",
+    "cli_demo": "the demo's own log and address",
+    "cli_trial": "the order of one trial run, in a folder of its own",
+    "datasets.parsing": "writes its result into the folder of one ingest, in the sandbox",
+    "datasets.ingest": "hands the parser its order, in the folder of one ingest",
+    "datasets.delimited": "transcodes into the folder of one ingest, in the sandbox",
+    "datasets.json_rows": "rewrites JSON into the folder of one ingest, in the sandbox",
+    "datasets.inference": "writes Parquet into the folder of one ingest, in the sandbox",
+    "jobs.executors.child": "a training child writes into its attempt folder only",
+    "jobs.executors.local": "the log of an attempt, in the attempt's folder",
+    "jobs.training": "the order of an attempt, in the attempt's folder",
+    "learning.reporting": "checkpoints in the attempt folder; the worker stores copies",
+    "learning.weights": "writes where its caller says",
+    "learning.train": "results in the attempt folder; the worker stores copies",
+    "learning.loop": "checkpoints in the attempt folder; the worker stores copies",
+}
+BANNED_MODULES = frozenset("pickle marshal shelve joblib dill cloudpickle multiprocessing".split())
+BANNED_CALLS = frozenset("eval exec compile torch.load yaml.load tempfile.mktemp os.system os.popen".split())
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 40
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file: its path from the root of the tree, and its text."""
+
+    path: Path
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed file."""
+        return ast.parse(self.text)
+
+    @property
+    def module(self) -> str:
+        """Its name below `app`, such as jobs.queue; the package itself is `app`."""
+        parts = [part for part in self.path.with_suffix("").parts[1:] if part != "__init__"]
+        return ".".join(parts) or "app"
+
+    @property
+    def feature(self) -> str:
+        """The first word of its name."""
+        return self.module.partition(".")[0]
+
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
+        """Full names of what it imports, wherever in the file."""
+        found: list[str] = []
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                found += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                found += [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+        return tuple(found)
+
+    @property
+    def ours(self) -> Iterator[str]:
+        """What it imports from app, as names below app."""
+        for name in self.imports:
+            if name.startswith("app.") and name != "app.__version__":
+                yield name.removeprefix("app.")
+
+    def calls(self) -> Iterator[tuple[ast.Call, str]]:
+        """Every call with the dotted name that is called."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                yield node, ast.unparse(node.func)
+
+
+Rule = Callable[[Source], Iterator[str]]
+
+
+def sources(root: Path, *folders: str) -> list[Source]:
+    """The Python files in folders of a tree."""
+    found = (path for folder in folders for path in sorted((root / folder).rglob("*.py")))
+    return [Source(path.relative_to(root), path.read_text()) for path in found]
+
+
+def learning_stands_alone(source: Source) -> Iterator[str]:
+    """learning imports nothing of ours, and no framework."""
+    if source.feature == "learning":
+        yield from (f"imports app.{name}" for name in source.ours if not name.startswith("learning"))
+        yield from (f"imports {n}" for n in source.imports if n.split(".")[0] in {"fastapi", "starlette", "sqlalchemy"})
+
+
+def base_files_know_no_feature(source: Source) -> Iterator[str]:
+    """Base files and the web import base files only."""
+    if source.feature in BASE | {"web"}:
+        allowed = BASE | ({"web"} if source.feature == "web" else frozenset())
+        yield from (f"imports app.{name}" for name in source.ours if name.partition(".")[0] not in allowed)
+
+
+def features_follow_arrows(source: Source) -> Iterator[str]:
+    """A feature imports another one only along an arrow that has a reason."""
+    if source.feature not in FEATURES:
+        return
+    for name in source.ours:
+        to, _, rest = name.partition(".")
+        arrow = f"{to}.{rest.partition('.')[0]}"
+        if to in FEATURES - {source.feature} and (source.feature, arrow) not in ARROWS:
+            yield f"imports app.{name}, along no arrow"
+
+
+def nobody_imports_entry_points(source: Source) -> Iterator[str]:
+    """main, worker, serve and the command line are imported by each other only."""
+    if source.feature not in ENTRY_POINTS and not source.feature.startswith("cli"):
+        for name in source.ours:
+            to = name.partition(".")[0]
+            if to in ENTRY_POINTS or to.startswith("cli"):
+                yield f"imports app.{name}"
+
+
+def only_edges_import_the_web(source: Source) -> Iterator[str]:
+    """app.web is for routes, main, serve and health."""
+    is_edge = source.path.name == "routes.py" or source.feature in {"main", "serve", "health", "web"}
+    if not is_edge:
+        yield from (f"imports app.{name}" for name in source.ours if name.partition(".")[0] == "web")
+
+
+def only_edges_import_fastapi(source: Source) -> Iterator[str]:
+    """fastapi is for routes, web, main and health."""
+    if source.path.name != "routes.py" and source.feature not in {"main", "health", "web"}:
+        yield from (f"imports {name}" for name in source.imports if name.partition(".")[0] == "fastapi")
+
+
+def only_learning_imports_torch(source: Source) -> Iterator[str]:
+    """torch is for learning, and what runs learning in a child."""
+    if source.feature != "learning" and source.module != "jobs.executors.launcher":
+        yield from (f"imports {name}" for name in source.imports if name.partition(".")[0] == "torch")
+
+
+def only_some_use_the_database(source: Source) -> Iterator[str]:
+    """sqlalchemy is for services, routes and a reviewed list."""
+    if source.path.name not in {"service.py", "routes.py"} and source.module not in USES_DATABASE:
+        yield from (f"imports {name}" for name in source.imports if name.partition(".")[0] == "sqlalchemy")
+
+
+def files_say_what_they_are_for(source: Source) -> Iterator[str]:
+    """Every file begins with a docstring that is a sentence or two."""
+    if not (ast.get_docstring(source.tree) or "").strip():
+        yield "has no docstring"
+
+
+def files_and_functions_are_short(source: Source) -> Iterator[str]:
+    """A file has at most 300 lines, a function at most 40."""
+    num_lines = len(source.text.splitlines())
+    if num_lines > MAX_FILE_LINES:
+        yield f"has {num_lines} lines"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            num_lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if num_lines > MAX_FUNCTION_LINES:
+                yield f"{node.name} has {num_lines} lines"
+
+
+def nothing_is_unpickled_or_evaluated(source: Source) -> Iterator[str]:
+    """No pickle in any dress, no evaluated text, no shell."""
+    yield from (f"imports {name}" for name in source.imports if name.partition(".")[0] in BANNED_MODULES)
+    for call, name in source.calls():
+        if name in BANNED_CALLS:
+            yield f"line {call.lineno}: calls {name}"
+        true = {keyword.arg for keyword in call.keywords if ast.unparse(keyword.value) == "True"}
+        if true & {"allow_pickle", "shell"}:
+            yield f"line {call.lineno}: {name} with {true & {'allow_pickle', 'shell'}}"
+
+
+def only_storage_writes_files(source: Source) -> Iterator[str]:
+    """Files are made and renamed by storage.py, and by a reviewed list."""
+    if source.module in WRITES_FILES:
+        return
+    for call, name in source.calls():
+        arguments = [node.value for node in call.args if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        arguments += [k.value.value for k in call.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
+        opens = name.rpartition(".")[2] in {"open", "fdopen"} and any(set("wax+") & set(a[:3]) for a in arguments[-1:])
+        moves = name in {"os.rename", "os.replace", "shutil.move", "shutil.copy", "shutil.copyfile"}
+        writes = name.rpartition(".")[2] in {"write_text", "write_bytes", "rename"}
+        if opens or moves or writes or "O_CREAT" in ast.unparse(call):
+            yield f"line {call.lineno}: {name} writes a file"
+
+
+def decisions_rest_on_the_matched_route(source: Source) -> Iterator[str]:
+    """request.url is rebuilt from what the client wrote in Host; nothing may rest on it."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"url", "base_url"} and ast.unparse(node.value) == "request":
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def checks_are_not_asserts(source: Source) -> Iterator[str]:
+    """An assert vanishes under python -O."""
+    yield from (f"line {node.lineno}: assert" for node in ast.walk(source.tree) if isinstance(node, ast.Assert))
+
+
+def commits_are_durable(source: Source) -> Iterator[str]:
+    """synchronous=NORMAL loses acknowledged writes."""
+    flat = source.text.lower().replace(" ", "")
+    if "synchronous=normal" in flat or "synchronous_commit=off" in flat or "synchronous=off" in flat:
+        yield "weakens synchronous"
