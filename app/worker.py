@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -21,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import database
 from app.jobs import queue
 from app.jobs.executors.local import Launcher
-from app.jobs.queue import Lease
+from app.jobs.queue import Beat, Lease, LeaseLost
 from app.jobs.training import Attempt, Workplace
 from app.settings import Settings
 from app.storage import Storage
@@ -54,15 +55,16 @@ class Worker:
 
     def run(self) -> None:
         """Work until `leaving` is set, then give running jobs back with a fresh checkpoint."""
-        self._launcher.warm_up()
         next_look = next_sweep = 0.0
         while not self.leaving.is_set():
             started = time.monotonic()
             try:
-                self._start_jobs()
                 if started >= next_look:
                     next_look = started + self.settings.heartbeat_seconds
+                    self._launcher.warm_up()
+                    self._renew_quiet_leases()
                     self._take_back_silent_jobs()
+                self._start_jobs()
                 if started >= next_sweep:
                     next_sweep = started + self.settings.sweep_seconds
                     self._sweep()
@@ -75,7 +77,8 @@ class Worker:
     def _start_jobs(self) -> None:
         for thread in [thread for thread in self._attempts if not thread.is_alive()]:
             del self._attempts[thread]
-        while len(self._attempts) < self.settings.worker_slots and not self.leaving.is_set():
+        # Without a launcher jobs stay in the queue, where another worker may take them.
+        while self._launcher.ready.is_set() and len(self._attempts) < self.settings.worker_slots:
             with self._read_sessions.begin() as session:
                 if not queue.has_queued(session):
                     return
@@ -87,6 +90,14 @@ class Worker:
             thread = threading.Thread(target=attempt.run, name=job.id)
             self._attempts[thread] = attempt
             thread.start()
+
+    def _renew_quiet_leases(self) -> None:
+        # An attempt beats when it reports; while it reads or stores large files its worker beats for it.
+        quiet_since = time.monotonic() - 2 * self.settings.heartbeat_seconds
+        for attempt in self._attempts.values():
+            if attempt.last_beat < quiet_since:
+                with contextlib.suppress(LeaseLost), self._sessions.begin() as session:
+                    queue.beat(session, attempt.lease, Beat())
 
     def _take_back_silent_jobs(self) -> None:
         with self._read_sessions.begin() as session:

@@ -28,10 +28,10 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
-        self.http = httpx.Client(base_url=self.url, timeout=90)
 
     def start(self) -> Server:
         """Start it and wait until it answers."""
+        self.http = httpx.Client(base_url=self.url, timeout=90)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAAS_")}
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "serve.log").open("ab") as log:
@@ -50,6 +50,7 @@ class Server:
         """Stop it as an operator would, and leave nothing behind."""
         if self.process is None:
             return
+        self.http.close()
         tree = self.processes()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -63,6 +64,7 @@ class Server:
     def kill(self) -> None:
         """Kill the API process without warning."""
         assert self.process is not None
+        self.http.close()
         self.process.kill()
         self.process.wait()
 
@@ -70,6 +72,16 @@ class Server:
     def key(self) -> str:
         """The first admin key."""
         return (self.folder / "admin.key").read_text().strip()
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """A second worker on the same database and folder."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "worker", "--data-dir", str(self.folder)],
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def processes(self) -> list[psutil.Process]:
         """The server and all that it started."""
@@ -104,6 +116,14 @@ class Server:
             return self.http.get("/readyz").status_code == 200 and (self.folder / "admin.key").exists()
         except httpx.TransportError:
             return False
+
+    def story(self, job_id: str) -> str:
+        """What happened to a job, for the message of a failed assertion."""
+        events = self.http.get(f"/v1/jobs/{job_id}/events?limit=1000").json()["data"]
+        logs = self.http.get(f"/v1/jobs/{job_id}/logs?limit=1000").json()["data"]
+        return "\n".join(
+            [str(self.job(job_id)["error"]), *(each["message"] for each in events), *(each["text"] for each in logs)]
+        )
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job as it is now."""

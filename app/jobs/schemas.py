@@ -128,7 +128,7 @@ class JobRead(BaseModel):
     seed: int
     priority: int
     limits: dict[str, Any]
-    digests: dict[str, Any] = Field(description="SHA-256 of the data set as sent, of its table as read, and of the resolved plan.")
+    digests: dict[str, Any] = Field(description="SHA-256 of the data set as sent, its table, and the plan.")
     metrics: dict[str, Any] | None = Field(description="Scores on the validation and test parts, and of the baseline.")
     error: JobError | None
     control: Literal["pause", "cancel", "finish"] | None = Field(description="What was asked and not yet done.")

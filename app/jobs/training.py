@@ -60,9 +60,10 @@ class Attempt:
         self.leaving = threading.Event()
         self._report = Beat()
         self._end: dict[str, Any] | None = None
+        self._control = job.control
         self._asked: str | None = None
         self._num_log_bytes = 0
-        self._last_beat = time.monotonic()
+        self.last_beat = time.monotonic()
 
     def run(self) -> None:
         """Do the work; whatever happens, the job's row says so, or another worker takes the job over."""
@@ -123,8 +124,6 @@ class Attempt:
     def _supervise(self, child: Child) -> None:
         deadline = time.monotonic() + self._seconds_left() + WALL_GRACE_SECONDS
         try:
-            if self.job.control:
-                self._ask(child, self.job.control)
             with selectors.DefaultSelector() as selector:
                 selector.register(child.report_fd, selectors.EVENT_READ, Lines(self._hear))
                 selector.register(child.log_fd, selectors.EVENT_READ, Text(self._log))
@@ -132,8 +131,8 @@ class Attempt:
                     for key, _ in selector.select(self.place.settings.heartbeat_seconds / 4):
                         if not key.data(key.fd):
                             selector.unregister(key.fd)
-                    self._beat_if_due(child)
-                    self._leave_if_told(child)
+                    self._beat_if_due()
+                    self._pass_on_control(child)
                     if time.monotonic() > deadline:
                         self._end = _error("wall-time-exceeded", "The job did not stop at its wall-clock limit.")
                         child.kill()
@@ -143,33 +142,28 @@ class Attempt:
             child.close()
         self._conclude(child.status or 0)
 
-    def _leave_if_told(self, child: Child) -> None:
+    def _pass_on_control(self, child: Child) -> None:
         # A worker that shuts down pauses its children for the sake of a checkpoint, then gives the job back.
-        if self.leaving.is_set() and self._asked is None:
-            self._ask(child, "pause")
-
-    def _ask(self, child: Child, word: str) -> None:
-        if self._asked not in (word, "cancel"):
+        word = self._control or ("pause" if self.leaving.is_set() else None)
+        if word and self._asked not in (word, "cancel"):
             self._asked = word
             child.ask(word)
 
-    def _beat_if_due(self, child: Child) -> None:
+    def _beat_if_due(self) -> None:
         now = time.monotonic()
         changed_phase = self._report.phase is not None
-        if now - self._last_beat < self.place.settings.heartbeat_seconds and not changed_phase:
+        if now - self.last_beat < self.place.settings.heartbeat_seconds and not changed_phase:
             return
         try:
             with self.place.sessions.begin() as session:
-                control = queue.beat(session, self.lease, self._report)
+                self._control = queue.beat(session, self.lease, self._report)
         except SQLAlchemyError:
             # The database may come back; until then what was reported is kept. After that the lease is void.
             log.exception("a heartbeat of %s failed", self.job.id)
-            if now - self._last_beat > self.place.settings.lease_seconds:
+            if now - self.last_beat > self.place.settings.lease_seconds:
                 raise
             return
-        self._report, self._last_beat = Beat(), now
-        if control:
-            self._ask(child, control)
+        self._report, self.last_beat = Beat(), now
 
     def _hear(self, message: dict[str, Any]) -> None:
         kind = message.pop("type")
@@ -214,9 +208,9 @@ class Attempt:
         )
         with self.place.sessions.begin() as session:
             # The metrics up to this step belong to it: an attempt that goes on from here reports only later ones.
-            queue.beat(session, self.lease, self._report)
+            self._control = queue.beat(session, self.lease, self._report)
             queue.save_checkpoint(session, self.lease, row)
-        self._report, self._last_beat = Beat(), time.monotonic()
+        self._report, self.last_beat = Beat(), time.monotonic()
 
     def _inside(self, name: str) -> Path:
         path = (self.folder / name).resolve()

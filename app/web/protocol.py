@@ -38,6 +38,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._timer: TimerHandle | None = None
+        self._num_begun = 0
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,14 +48,17 @@ class _LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        unfinished = self._in_head and self._num_begun
         super().data_received(data)
-        # The parser keeps an unfinished header to itself, so bytes that left the head unfinished are counted here.
-        if self._in_head:
+        # The parser keeps an unfinished header to itself, so bytes that began and left the same head unfinished are
+        # counted here; those that share a chunk with the end of an earlier request are not, as nobody knows how many.
+        if self._in_head and unfinished == self._num_begun:
             self._num_head_bytes += len(data)
             self._check_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._num_begun += 1
         self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -1,0 +1,332 @@
+"""The queue: who gets a job, who may write for it, what becomes of it when its worker dies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
+
+from app.accounts import service as accounts
+from app.database import Sessions
+from app.errors import Conflict
+from app.ids import new_id
+from app.jobs import journal, queue
+from app.jobs.queue import Beat, Lease, LeaseLost
+from app.principal import Principal
+from app.tables import CheckpointRow, DatasetRow, JobEventRow, JobMetricRow, JobRow
+
+Insert = Callable[..., str]
+
+
+@pytest.fixture
+def project(sessions: Sessions) -> str:
+    """The id of a project."""
+    with sessions.begin() as session:
+        return accounts.open_project(session, "default").id
+
+
+@pytest.fixture
+def insert(sessions: Sessions, project: str) -> Insert:
+    """Inserts a queued job."""
+
+    def make(**values: Any) -> str:
+        row = JobRow(
+            id=new_id("job"),
+            project_id=project,
+            kind="train",
+            status="queued",
+            model="m",
+            plan={},
+            digests={},
+            limits={},
+            progress={},
+            **values,
+        )
+        with sessions.begin() as session:
+            session.add(row)
+            session.flush()
+            queue.announce(session, row)
+        return row.id
+
+    return make
+
+
+def claim(sessions: Sessions, worker: str = "w") -> Lease:
+    """A lease on the first job."""
+    with sessions.begin() as session:
+        job = queue.claim(session, worker)
+        assert job is not None
+        return Lease(job.id, job.lease_epoch)
+
+
+def read(sessions: Sessions, job_id: str) -> JobRow:
+    """The job's row as it is now."""
+    with sessions.begin() as session:
+        return session.get_one(JobRow, job_id)
+
+
+def test_the_highest_priority_runs_first_then_the_oldest(sessions: Sessions, insert: Insert) -> None:
+    old, urgent, young = insert(), insert(priority=5), insert()
+    assert [claim(sessions).job_id for _ in range(3)] == [urgent, old, young]
+
+
+def test_an_empty_queue_gives_nothing(sessions: Sessions, insert: Insert) -> None:
+    with sessions.begin() as session:
+        assert not queue.has_queued(session)
+        assert queue.claim(session, "w") is None
+
+
+def test_many_workers_at_once_get_every_job_exactly_once(sessions: Sessions, insert: Insert) -> None:
+    jobs = {insert() for _ in range(40)}
+    claimed: list[str] = []
+
+    def work() -> None:
+        while True:
+            with sessions.begin() as session:
+                job = queue.claim(session, threading.current_thread().name)
+            if job is None:
+                return
+            claimed.append(job.id)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(jobs)
+
+
+def test_each_claim_raises_the_epoch_and_the_attempt(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    first = claim(sessions)
+    with sessions.begin() as session:
+        queue.release(session, first)
+    second = claim(sessions)
+    assert second.epoch == first.epoch + 1
+    assert read(sessions, job_id).attempt == 2
+    assert read(sessions, job_id).num_faults == 0
+
+
+def late_writes(lease: Lease, project: str) -> dict[str, Callable[[Any], Any]]:
+    """Everything that an attempt can write."""
+    checkpoint = CheckpointRow(
+        id=new_id("ckpt"), job_id=lease.job_id, lease_epoch=1, epoch=1, step=9, sha256="0" * 64, size_bytes=1, state={}
+    )
+    principal = Principal(project, "", frozenset())
+    return {
+        "beat": lambda s: queue.beat(s, lease, Beat(progress={"late": True}, metrics=[])),
+        "checkpoint": lambda s: queue.save_checkpoint(s, lease, checkpoint),
+        "rewind": lambda s: queue.rewind_metrics(s, lease, 0),
+        "succeed": lambda s: queue.succeed(s, lease, version=1, metrics={}, principal=principal),
+        "fail": lambda s: queue.fail(s, lease, {"code": "x", "message": "late", "pointer": None}),
+        "stop": lambda s: queue.stop(s, lease, "paused"),
+        "release": lambda s: queue.release(s, lease),
+        "fault": lambda s: queue.fault(s, lease, "late", max_attempts=3),
+    }
+
+
+@pytest.mark.parametrize("name", list(late_writes(Lease("x", 1), "p")))
+def test_a_worker_that_lost_its_lease_writes_nothing(
+    sessions: Sessions, insert: Insert, project: str, name: str
+) -> None:
+    job_id = insert()
+    zombie = claim(sessions)
+    with sessions.begin() as session:
+        assert queue.take_back(session, zombie, read(sessions, job_id).heartbeat_seq, max_attempts=3)
+    claim(sessions, "other")
+    before = read(sessions, job_id)
+    with pytest.raises(LeaseLost), sessions.begin() as session:
+        late_writes(zombie, project)[name](session)
+    after = read(sessions, job_id)
+    columns = [column.key for column in JobRow.__table__.columns]
+    assert [getattr(after, name) for name in columns] == [getattr(before, name) for name in columns]
+
+
+def test_a_heartbeat_that_moved_keeps_the_lease(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    lease = claim(sessions)
+    seen = read(sessions, job_id).heartbeat_seq
+    with sessions.begin() as session:
+        queue.beat(session, lease, Beat())
+    with sessions.begin() as session:
+        assert not queue.take_back(session, lease, seen, max_attempts=3)
+    assert read(sessions, job_id).status == "running"
+
+
+def test_faults_are_tried_again_up_to_the_limit(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    for expected in ("queued", "queued", "failed"):
+        with sessions.begin() as session:
+            queue.fault(session, _claim_in(session), "it died.", max_attempts=3)
+        assert read(sessions, job_id).status == expected
+    error = read(sessions, job_id).error
+    assert error is not None
+    assert error["code"] == "infrastructure-fault"
+
+
+def _claim_in(session: Any) -> Lease:
+    job = queue.claim(session, "w")
+    assert job is not None
+    return Lease(job.id, job.lease_epoch)
+
+
+def test_bad_data_is_not_tried_again(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    with sessions.begin() as session:
+        queue.fail(session, _claim_in(session), {"code": "no-inputs", "message": "bad", "pointer": "/target"})
+    job = read(sessions, job_id)
+    assert (job.status, job.num_faults) == ("failed", 0)
+
+
+@pytest.mark.parametrize(
+    ("control", "status"), [("cancel", "cancelled"), ("pause", "paused"), ("finish", "queued"), (None, "queued")]
+)
+def test_what_was_asked_of_a_lost_attempt_still_holds(
+    sessions: Sessions, insert: Insert, control: str | None, status: str
+) -> None:
+    job_id = insert()
+    lease = claim(sessions)
+    if control:
+        with sessions.begin() as session:
+            {"cancel": queue.cancel, "pause": queue.pause, "finish": queue.finish}[control](
+                session, session.get_one(JobRow, job_id)
+            )
+    with sessions.begin() as session:
+        queue.fault(session, lease, "it died.", max_attempts=3)
+    job = read(sessions, job_id)
+    assert job.status == status
+    assert job.control == ("finish" if control == "finish" else None)
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "finish"])
+@pytest.mark.parametrize("ending", ["succeeded", "failed", "cancelled"])
+def test_an_ended_job_takes_no_orders(sessions: Sessions, insert: Insert, action: str, ending: str) -> None:
+    job_id = insert()
+    with sessions.begin() as session:
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(status=ending))
+    with pytest.raises(Conflict), sessions.begin() as session:
+        getattr(queue, action)(session, session.get_one(JobRow, job_id))
+
+
+@pytest.mark.parametrize("ending", ["succeeded", "failed", "cancelled"])
+def test_the_database_itself_keeps_an_ended_job_ended(sessions: Sessions, insert: Insert, ending: str) -> None:
+    job_id = insert()
+    with sessions.begin() as session:
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(status=ending))
+    with pytest.raises(DBAPIError, match="keeps its status"), sessions.begin() as session:
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(status="queued"))
+
+
+def test_pausing_and_resuming_a_queued_job_keeps_it_out_of_the_queue(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    with sessions.begin() as session:
+        queue.pause(session, session.get_one(JobRow, job_id))
+    with sessions.begin() as session:
+        assert queue.claim(session, "w") is None
+    with sessions.begin() as session:
+        queue.resume(session, session.get_one(JobRow, job_id))
+    assert claim(sessions).job_id == job_id
+
+
+def test_two_orders_at_the_same_moment_leave_one_winner(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    with sessions.begin() as session:
+        stale = session.get_one(JobRow, job_id)
+    claim(sessions)
+    with pytest.raises(Conflict, match="same moment"), sessions.begin() as session:
+        queue.pause(session, session.merge(stale, load=False))
+
+
+def test_events_are_numbered_without_gaps_by_many_writers(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+
+    def write() -> None:
+        for _ in range(10):
+            with sessions.begin() as session:
+                journal.append(session, job_id, [journal.event("message", "a"), journal.event("message", "b")])
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with sessions.begin() as session:
+        numbers = session.scalars(select(JobEventRow.seq).where(JobEventRow.job_id == job_id)).all()
+    assert sorted(numbers) == list(range(1, 82))
+
+
+def test_a_write_that_fails_leaves_no_gap_in_the_events(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    with pytest.raises(RuntimeError), sessions.begin() as session:
+        journal.append(session, job_id, [journal.event("message", "lost")])
+        raise RuntimeError
+    with sessions.begin() as session:
+        journal.append(session, job_id, [journal.event("message", "kept")])
+    with sessions.begin() as session:
+        events = journal.list_events(session, job_id, after=0, limit=10)
+    assert [(event.seq, event.message) for event in events] == [(1, "Queued."), (2, "kept")]
+
+
+def test_only_the_newest_checkpoints_are_kept(sessions: Sessions, insert: Insert) -> None:
+    job_id = insert()
+    lease = claim(sessions)
+    for step in (10, 20, 30, 30):
+        row = CheckpointRow(
+            id=new_id("ckpt"),
+            job_id=job_id,
+            lease_epoch=lease.epoch,
+            epoch=1,
+            step=step,
+            sha256="0" * 64,
+            size_bytes=1,
+            state={},
+        )
+        with sessions.begin() as session:
+            queue.save_checkpoint(session, lease, row)
+    with sessions.begin() as session:
+        steps = session.scalars(select(CheckpointRow.step).order_by(CheckpointRow.step)).all()
+        newest = queue.newest_checkpoint(session, job_id)
+    assert steps == [20, 30]
+    assert newest is not None
+    assert newest.step == 30
+
+
+def test_going_on_from_a_checkpoint_forgets_later_metrics(sessions: Sessions, insert: Insert) -> None:
+    insert()
+    lease = claim(sessions)
+    metrics = [{"step": step, "epoch": step, "values": {"train_loss": 1.0}} for step in (1, 2, 3)]
+    with sessions.begin() as session:
+        queue.beat(session, lease, Beat(metrics=metrics))
+    with sessions.begin() as session:
+        queue.rewind_metrics(session, lease, 2)
+    with sessions.begin() as session:
+        assert session.scalars(select(JobMetricRow.step).order_by(JobMetricRow.step)).all() == [1, 2]
+
+
+def test_a_data_set_in_the_record_of_a_job_cannot_vanish(sessions: Sessions, insert: Insert, project: str) -> None:
+    with sessions.begin() as session:
+        session.add(
+            DatasetRow(
+                id="ds_1",
+                project_id=project,
+                name="d",
+                version=1,
+                status="ready",
+                format="csv",
+                source={},
+                sha256="0" * 64,
+                size_bytes=1,
+                parquet_sha256="0" * 64,
+                parquet_size_bytes=1,
+                num_rows=1,
+                columns=[],
+                profile={},
+            )
+        )
+    insert(dataset_id="ds_1")
+    with pytest.raises(DBAPIError), sessions.begin() as session:
+        session.delete(session.get_one(DatasetRow, "ds_1"))
