@@ -40,7 +40,7 @@ def show_version_or_model(shown: dict[str, Any]) -> None:
     record("reference", "status", "spec", "task", "size_bytes", "digests", "lineage", "created_at")(shown)
     show_metrics(shown["metrics"])
     inputs = shown["manifest"].get("inputs", [])
-    table("name", "type", "role", "missing", "scaling", "categories", "reason", title="Inputs")(inputs)
+    table("name", "type", "role", "missing.strategy", "scaling.method", "categories", "reason", title="Inputs")(inputs)
 
 
 @ask(models, "show", show=show_version_or_model)

@@ -48,7 +48,7 @@ def table(*columns: str, title: str | None = None) -> Show:
 
         drawn = Table(box=box.SIMPLE_HEAD)
         for column in columns:
-            drawn.add_column(column.rpartition(".")[2].replace("_", " "), overflow="fold")
+            drawn.add_column(column.replace(".", " ").replace("_", " "), overflow="fold")
         for item in items:
             drawn.add_row(*(Text(printable(member(item, column))) for column in columns))
         if title:

@@ -1,5 +1,6 @@
 """A tiny training on made-up rows, through the same launcher, sandbox and export as a job: does it work here?"""
 
+import hashlib
 import json
 import os
 import time
@@ -52,7 +53,7 @@ def _write_request(work: Path, sandbox: str) -> None:
     pq.write_table(pa.table({"x": [float(n) for n in range(NUM_ROWS)], "y": [2.0 * n for n in range(NUM_ROWS)]}), data)
     columns: list[Any] = [{"name": "x", "type": "real"}, {"name": "y", "type": "real"}]
     resolved = plan(columns, "y", num_rows=NUM_ROWS, spec="linear", params={"epochs": 2})
-    dataset = {"path": str(data), "columns": columns, "num_rows": NUM_ROWS, "sha256": "0" * 64}
+    dataset = {"path": str(data), "columns": columns, "num_rows": NUM_ROWS, "sha256": hashlib.sha256(data.read_bytes()).hexdigest()}
     envelope = {
         "request": resolved | {"dataset": dataset, "threads": 1},
         "readable": [str(data)],
