@@ -153,6 +153,22 @@ def test_a_data_set_that_changed_on_disk_is_refused(dataset: dict[str, Any]) -> 
     assert run(dataset | {"sha256": "0" * 64})[-1]["code"] == "dataset-corrupt"
 
 
+def test_only_training_rows_teach_the_preparation_and_the_targets_scale(tmp_path: Path) -> None:
+    columns = {
+        "x": [float(row % 5) for row in range(40)] + [1e6] * 20,
+        "c": ["a", "b"] * 20 + ["later"] * 20,
+        "y": [float(row % 7) for row in range(40)] + [1e9] * 20,
+        "part": ["train"] * 40 + ["validation"] * 10 + ["test"] * 10,
+    }
+    types = {"x": "real", "c": "category", "y": "real", "part": "category"}
+    dataset = write_dataset(tmp_path / "d.parquet", types, columns)
+    manifest = run(dataset, params={"epochs": 1}, split={"method": "column", "column": "part"})[-1]["manifest"]
+    x, c = manifest["inputs"]
+    assert (x["scaling"]["center"], x["maximum"]) == (2.0, 4.0)
+    assert c["categories"] == ["a", "b"]
+    assert manifest["output"]["shift"] == pytest.approx(np.mean(columns["y"][:40]))
+
+
 def test_rows_without_a_target_are_left_out_and_counted(tmp_path: Path) -> None:
     columns = {"x": list(range(60)), "y": [None, "a", "b"] * 20}
     dataset = write_dataset(tmp_path / "d.parquet", {"x": "integer", "y": "category"}, columns)
