@@ -25,7 +25,7 @@ MIB = 1 << 20
 FEW_BYTES, TOO_FEW_BYTES = 2048 * MIB, 256 * MIB
 FLOOR = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[.*\])?.*?[>=]=([0-9.]+)")
 TORCH = "import torch; print(f'{torch.__version__}, {torch.get_num_threads()} threads')"
-RUNTIME = "import onnxruntime; print(onnxruntime.__version__)"
+RUNTIME = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '1'; import onnxruntime; print(onnxruntime.__version__)"
 CHECK_TIMEOUT_SECONDS = 120.0
 
 

@@ -6,6 +6,7 @@ Deterministic: same rows and same batch give the same bits on the same CPU.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -138,8 +139,13 @@ def class_key(label: Label) -> str:
 
 def open_session(graph: bytes, *, num_threads: int = 1) -> Any:
     """Return an ONNX Runtime session on the CPU that starts no threads of its own when num_threads is 1."""
+    # Since 1.32 the library reports its use to its maker and keeps an id in the home folder, unless told not to
+    # before it is imported. What this service computes is nobody else's business.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    # Beyond errors it warns that a sandbox hides the machine's devices.
+    onnxruntime.set_default_logger_severity(3)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
