@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,16 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app import database
+from app.accounts import service as accounts
 from app.accounts.bootstrap import ensure_admin_key
+from app.accounts.schemas import KeyCreate
 from app.main import create_app
+from app.principal import Principal
 from app.settings import Settings, load
+from tests.jobs.runs import SOON
 from tests.postgres import Postgres
 from tests.processes import Server
+from tests.trained import Trained, store_dataset, store_version, train_penguins
 
 ROOT = Path(__file__).parents[1]
 PENGUINS = ROOT / "examples" / "penguins.csv"
@@ -129,6 +135,46 @@ def penguins(client: TestClient) -> dict[str, Any]:
 
 
 @pytest.fixture
+def owner(client: TestClient, app: FastAPI) -> Principal:
+    """Who the client is."""
+    return _principal(app, client.headers["authorization"])
+
+
+@pytest.fixture
+def stranger(client: TestClient, app: FastAPI) -> dict[str, str]:
+    """The header of an admin key of another project."""
+    with app.state.sessions.begin() as session:
+        project = accounts.open_project(session, "another")
+        nobody = Principal(project.id, "", frozenset({"admin"}))
+        _, key = accounts.issue(session, nobody, KeyCreate(name="stranger", scopes=["admin"]))
+    return {"authorization": f"Bearer {key}"}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The penguins and a classifier of them, made once."""
+    return train_penguins(PENGUINS, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def dataset_id(app: FastAPI, owner: Principal, trained: Trained) -> str:
+    """The id of the penguins, stored without an upload."""
+    return store_dataset(app, owner, trained)
+
+
+@pytest.fixture
+def version(app: FastAPI, owner: Principal, trained: Trained, dataset_id: str) -> int:
+    """The first version of the model penguins."""
+    return store_version(app, owner, trained, dataset_id)
+
+
+def _principal(app: FastAPI, authorization: str) -> Principal:
+    key_id, secret = accounts.split_token(authorization.removeprefix("Bearer "))
+    with app.state.read_sessions.begin() as session:
+        return accounts.authenticate(session, key_id, secret)
+
+
+@pytest.fixture
 def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     """Starts real `maas serve` processes; each is ended with the test."""
     servers: list[Server] = []
@@ -144,3 +190,16 @@ def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
     yield start
     for server in servers:
         server.end()
+
+
+@pytest.fixture(scope="session")
+def steady(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One real server for all tests that do it no harm; it beats and checkpoints often."""
+    with contextlib.ExitStack() as stack:
+        environment = dict(SOON)
+        if request.config.getoption("--database") == "postgres":
+            server: Postgres = request.getfixturevalue("postgres")
+            environment["MAAS_DATABASE_URL"] = stack.enter_context(server.fresh_database())
+        running = Server(tmp_path_factory.mktemp("steady") / "data", environment)
+        stack.callback(running.end)
+        yield running.start()

@@ -9,9 +9,22 @@ from functools import cached_property
 from pathlib import Path
 
 BASE = frozenset(
-    "audit database errors ids landlock principal sandbox seccomp settings storage tables app".split()
+    [
+        "audit",
+        "database",
+        "errors",
+        "ids",
+        "landlock",
+        "principal",
+        "sandbox",
+        "seccomp",
+        "settings",
+        "storage",
+        "tables",
+        "app",
+    ]
 )
-FEATURES = frozenset("accounts datasets jobs models predictions specs".split())
+FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs"])
 ENTRY_POINTS = frozenset({"main", "worker", "serve", "client"})
 ARROWS = {
     ("jobs", "datasets.service"): "a job learns from a data set",
@@ -52,8 +65,10 @@ WRITES_FILES = {
     "learning.train": "results in the attempt folder; the worker stores copies",
     "learning.loop": "checkpoints in the attempt folder; the worker stores copies",
 }
-BANNED_MODULES = frozenset("pickle marshal shelve joblib dill cloudpickle multiprocessing".split())
-BANNED_CALLS = frozenset("eval exec compile torch.load yaml.load tempfile.mktemp os.system os.popen".split())
+BANNED_MODULES = frozenset(["pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "multiprocessing"])
+BANNED_CALLS = frozenset(
+    ["eval", "exec", "compile", "torch.load", "yaml.load", "tempfile.mktemp", "os.system", "os.popen"]
+)
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 
@@ -220,7 +235,7 @@ def only_storage_writes_files(source: Source) -> Iterator[str]:
 def decisions_rest_on_the_matched_route(source: Source) -> Iterator[str]:
     """request.url is rebuilt from what the client wrote in Host; nothing may rest on it."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Attribute) and node.attr in {"url", "base_url"} and ast.unparse(node.value) == "request":
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"request.url", "request.base_url"}:
             yield f"line {node.lineno}: {ast.unparse(node)}"
 
 

@@ -25,7 +25,9 @@ class KeyCreate(BaseModel):
         None, strict=False, description="When the key stops working; null means never."
     )
     model: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Bind the key to one model; only `read` and `predict` can be bound."
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="Bind the key to one model; only `read` and `predict` can be bound.",
     )
 
 

@@ -10,6 +10,7 @@ from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import FileResponse
 
 from app.datasets import service
 from app.datasets.ingest import Ingested, IngestLimits, ingest, sniff_format
@@ -20,7 +21,7 @@ from app.errors import Invalid
 from app.settings import Settings
 from app.storage import Incoming, Storage
 from app.tables import DatasetRow
-from app.web.downloads import Download
+from app.web.downloads import RESPONSES, Download
 from app.web.idempotency import Create
 from app.web.paging import Page, Paging, id_after, page
 from app.web.routing import Caller, InSession, allow, router
@@ -121,7 +122,7 @@ async def list_dataset_rows(
     return RowsRead(dataset=row.id, offset=offset, num_rows=row.num_rows, data=data)
 
 
-@routes.get("/v1/datasets/{dataset_id}/content", response_class=Download)
+@routes.get("/v1/datasets/{dataset_id}/content", response_class=FileResponse, responses=RESPONSES)
 @allow("datasets:write")
 async def download_dataset(request: Request, dataset_id: DatasetId, caller: Caller) -> Download:
     """The bytes exactly as they were sent, checked against their digest first."""

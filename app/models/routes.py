@@ -10,6 +10,7 @@ from fastapi import Header, Path, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import FileResponse
 
 from app.errors import Invalid
 from app.models import service
@@ -17,7 +18,7 @@ from app.models.reference import ALIAS, NAME, Reference
 from app.models.schemas import AliasRead, AliasWrite, ModelRead, VersionRead
 from app.storage import Storage
 from app.tables import AliasRow, ModelRow, ModelVersionRow
-from app.web.downloads import Download
+from app.web.downloads import RESPONSES, Download
 from app.web.paging import Page, Paging, id_after, number, page
 from app.web.routing import Caller, InSession, allow, router
 
@@ -60,7 +61,7 @@ def get_model_version(name: ModelName, version: Version, caller: Caller, session
     return show_version(name, service.get_version(session, caller, Reference(name, version)))
 
 
-@routes.get("/v1/models/{name}/versions/{version}/weights", response_class=Download)
+@routes.get("/v1/models/{name}/versions/{version}/weights", response_class=FileResponse, responses=RESPONSES)
 @allow("models:write")
 async def download_weights(request: Request, name: ModelName, version: Version, caller: Caller) -> Download:
     """The weights as a safetensors file, checked against their digest first."""

@@ -49,7 +49,9 @@ class VersionRead(BaseModel):
     status: Literal["ready", "corrupt"]
     spec: str
     task: str
-    digests: dict[str, str] = Field(description="SHA-256 of weights, graph, manifest, data set as sent, and table as read.")
+    digests: dict[str, str] = Field(
+        description="SHA-256 of weights, graph, manifest, data set as sent, and table as read."
+    )
     lineage: dict[str, Any] = Field(description="The job and the data set it came from.")
     metrics: dict[str, Any]
     size_bytes: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse
@@ -13,6 +14,11 @@ from app.errors import RangeNotSatisfiable
 
 # Several ranges in one answer help no client of ours; a server may answer them, and broken ones, with the whole.
 ONE_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file.", "content": BINARY},
+    206: {"description": "The part that `Range` asked for.", "content": BINARY},
+}
 
 
 class Download(FileResponse):
@@ -26,7 +32,7 @@ class Download(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = ONE_RANGE.fullmatch(Headers(scope=scope).get("range", ""))
         if wanted is None or (wanted[2] and int(wanted[2]) < int(wanted[1])):
-            scope = scope | {"headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+            scope = {**scope, "headers": [field for field in scope["headers"] if field[0] != b"range"]}
         elif int(wanted[1]) >= self._size_bytes:
             raise RangeNotSatisfiable(self._size_bytes)
         await super().__call__(scope, receive, send)

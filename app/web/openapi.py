@@ -78,6 +78,8 @@ def _statuses(operation: dict[str, Any], method: str, needs_key: bool) -> list[i
         statuses |= {404, 422}
     if "requestBody" in operation:
         statuses |= {408, 413, 415, 507}
+    if "206" in operation["responses"]:
+        statuses |= {416}
     if method in ("POST", "PUT", "DELETE", "PATCH"):
         statuses |= {409}
     if any(parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", [])):

@@ -1,0 +1,193 @@
+"""Who may do what: every route asked by every kind of principal, from a table that knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app.principal import Principal
+from app.tables import Table
+from app.web.routing import PolicyRoute, walk
+from tests.counts import everything
+from tests.trained import ROW, Trained, store_job
+
+JOB = {"dataset": "{dataset}", "target": "species"}
+
+
+class Row(NamedTuple):
+    """A request, who may make it, and how it ends for them."""
+
+    call: str
+    allowed: str
+    status: int = 200
+    body: Any = None
+
+
+# Columns: method and path, the kinds of key that may (admin always may), the status they get, the body.
+MATRIX = {
+    "upload_dataset": Row("POST /v1/datasets?name=x", "uploader", 201, "a,b\n1,2\n3,4\n5,6\n"),
+    "list_datasets": Row("GET /v1/datasets", "reader"),
+    "get_dataset": Row("GET /v1/datasets/{dataset}", "reader"),
+    "get_dataset_profile": Row("GET /v1/datasets/{dataset}/profile", "reader"),
+    "list_dataset_rows": Row("GET /v1/datasets/{dataset}/rows", "reader"),
+    "download_dataset": Row("GET /v1/datasets/{dataset}/content", "uploader"),
+    "delete_dataset": Row("DELETE /v1/datasets/{dataset}", "uploader", 409),
+    "list_specs": Row("GET /v1/specs", "reader"),
+    "get_spec": Row("GET /v1/specs/dense", "reader"),
+    "create_job": Row("POST /v1/jobs", "trainer", 201, JOB),
+    "validate_job": Row("POST /v1/jobs:validate", "reader", 200, JOB),
+    "list_jobs": Row("GET /v1/jobs", "reader"),
+    "get_job": Row("GET /v1/jobs/{job}", "reader"),
+    "retry_job": Row("POST /v1/jobs/{job}/retry", "trainer", 409),
+    "cancel_job": Row("POST /v1/jobs/{job}/cancel", "trainer"),
+    "pause_job": Row("POST /v1/jobs/{job}/pause", "trainer"),
+    "resume_job": Row("POST /v1/jobs/{job}/resume", "trainer", 409),
+    "finish_job": Row("POST /v1/jobs/{job}/finish", "trainer", 409),
+    "list_job_events": Row("GET /v1/jobs/{job}/events", "reader"),
+    "list_job_metrics": Row("GET /v1/jobs/{job}/metrics", "reader"),
+    "list_job_checkpoints": Row("GET /v1/jobs/{job}/checkpoints", "reader"),
+    "list_job_logs": Row("GET /v1/jobs/{job}/logs", "reader"),
+    "list_models": Row("GET /v1/models", "reader bound"),
+    "get_model": Row("GET /v1/models/penguins", "reader bound"),
+    "list_model_versions": Row("GET /v1/models/penguins/versions", "reader bound"),
+    "get_model_version": Row("GET /v1/models/penguins/versions/1", "reader bound"),
+    "download_weights": Row("GET /v1/models/penguins/versions/1/weights", "publisher"),
+    "delete_model": Row("DELETE /v1/models/penguins", "publisher", 204),
+    "delete_model_version": Row("DELETE /v1/models/penguins/versions/1", "publisher", 409),
+    "get_alias": Row("GET /v1/models/penguins/aliases/champion", "reader bound"),
+    "put_alias": Row("PUT /v1/models/penguins/aliases/champion", "publisher", 200, {"version": 1}),
+    "delete_alias": Row("DELETE /v1/models/penguins/aliases/champion", "publisher", 204),
+    "predict": Row("POST /v1/models/penguins@1/predict", "predictor bound", 200, {"rows": [ROW]}),
+    "create_key": Row("POST /v1/keys", "", 201, {"name": "k", "scopes": ["read"]}),
+    "list_keys": Row("GET /v1/keys", ""),
+    "get_key": Row("GET /v1/keys/{key}", ""),
+    "revoke_key": Row("DELETE /v1/keys/{key}", ""),
+    "list_projects": Row("GET /v1/projects", "reader"),
+    "list_audit": Row("GET /v1/audit", ""),
+    "healthz": Row("GET /healthz", "anybody"),
+    "readyz": Row("GET /readyz", "anybody"),
+    "metrics": Row("GET /metrics", "reader"),
+    "openapi": Row("GET /openapi.json", "anybody"),
+    "docs": Row("GET /docs", "anybody"),
+}
+# Asked by a stranger, these answer about the stranger's own things.
+OWN_ONLY = {"upload_dataset", "list_datasets", "list_specs", "get_spec", "list_jobs", "list_models", "metrics"}
+OWN_ONLY |= {"create_key", "list_keys", "list_projects", "list_audit"}
+SCOPES = {
+    "reader": ["read"],
+    "uploader": ["datasets:write"],
+    "trainer": ["jobs:write"],
+    "predictor": ["predict"],
+    "publisher": ["models:write"],
+}
+Ask = Callable[[str, dict[str, str]], Any]
+
+
+@pytest.fixture
+def names(
+    app: FastAPI, client: TestClient, owner: Principal, trained: Trained, dataset_id: str, version: int
+) -> dict[str, str]:
+    """What the table's requests name."""
+    client.put("/v1/models/penguins/aliases/champion", json={"version": version})
+    key = client.post("/v1/keys", json={"name": "other", "scopes": ["read"]}).json()["id"]
+    return {"dataset": dataset_id, "job": store_job(app, owner, dataset_id), "key": key}
+
+
+@pytest.fixture
+def ask(client: TestClient, names: dict[str, str]) -> Ask:
+    """Makes a request of the table with a header."""
+
+    def send(operation: str, header: dict[str, str]) -> Any:
+        row = MATRIX[operation]
+        method, path = row.call.split(" ", 1)
+        headers = {"authorization": "", **header}
+        if isinstance(row.body, str):
+            headers["content-type"] = "text/csv"
+            return client.request(method, path, content=row.body, headers=headers)
+        body = row.body | {"dataset": names["dataset"]} if row.body is JOB else row.body
+        return client.request(method, path.format(**names), json=body, headers=headers)
+
+    return send
+
+
+def test_every_route_has_a_row(app: FastAPI) -> None:
+    assert [route.name for route in walk(app.routes) if isinstance(route, PolicyRoute)] == list(MATRIX)
+
+
+@pytest.mark.parametrize("operation", MATRIX)
+def test_only_the_listed_kinds_of_key_may(
+    operation: str, ask: Ask, app: FastAPI, client: TestClient, new_key: Callable[..., dict[str, str]]
+) -> None:
+    row, admin = MATRIX[operation], {"authorization": client.headers["authorization"]}
+    keys = {kind: new_key(*scopes) for kind, scopes in SCOPES.items()}
+    keys["bound"] = new_key("read", "predict", model="penguins")
+    allowed = set(row.allowed.split())
+    before = everything(app)
+    for header in ({}, {"authorization": "Bearer x"}, {"authorization": "Basic eDp5"}):
+        assert ask(operation, header).status_code == (row.status if "anybody" in allowed else 401)
+    if "anybody" not in allowed:
+        for kind in keys.keys() - allowed:
+            assert (kind, ask(operation, keys[kind]).status_code) == (kind, 403)
+    assert everything(app) == before, "a refused request changed something"
+    for kind in sorted(keys.keys() & allowed):
+        assert (kind, ask(operation, keys[kind]).status_code) == (kind, row.status)
+    last = ask(operation, admin).status_code
+    assert last == row.status or (keys.keys() & allowed and last in (404, 409))
+
+
+@pytest.mark.parametrize("operation", [o for o, row in MATRIX.items() if "anybody" not in row.allowed.split()])
+def test_nobody_reaches_into_another_project(
+    operation: str, ask: Ask, app: FastAPI, stranger: dict[str, str], names: dict[str, str]
+) -> None:
+    before = everything(app)
+    answer = ask(operation, stranger)
+    if operation in OWN_ONLY:
+        assert answer.status_code == MATRIX[operation].status
+        assert not any(name in answer.text for name in names.values())
+        return
+    assert answer.status_code == 404
+    assert everything(app) == before
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [(o, word) for o, row in MATRIX.items() for word in ("dataset", "job", "key") if f"{{{word}}}" in row.call],
+)
+def test_a_foreign_id_is_answered_like_a_random_one(
+    operation: str, name: str, ask: Ask, stranger: dict[str, str], names: dict[str, str]
+) -> None:
+    foreign = names[name]
+    random = foreign[:-4] + "AAAA" if name == "key" else foreign[:-4] + "0000"
+    header = stranger | {"x-request-id": "same"}
+    first = ask(operation, header)
+    names[name] = random
+    second = ask(operation, header)
+    assert (first.status_code, second.status_code) == (404, 404)
+    assert first.text.replace(foreign, random) == second.text
+    assert first.headers == second.headers
+
+
+def test_a_foreign_data_set_inside_a_body_is_not_found(ask: Ask, stranger: dict[str, str]) -> None:
+    assert ask("create_job", stranger).status_code == 404
+    assert ask("validate_job", stranger).status_code == 404
+
+
+def test_a_bound_key_sees_its_model_only(
+    client: TestClient, names: dict[str, str], new_key: Callable[..., dict[str, str]]
+) -> None:
+    header = new_key("read", "predict", model="elsewhere")
+    assert client.get("/v1/models", headers=header).json()["data"] == []
+    for path in ("", "/versions", "/versions/1", "/aliases/champion"):
+        assert client.get(f"/v1/models/penguins{path}", headers=header).status_code == 404
+    for reference in ("penguins", "penguins@1", "penguins@champion"):
+        answer = client.post(f"/v1/models/{reference}/predict", json={"rows": [ROW]}, headers=header)
+        assert answer.status_code == 404
+    assert client.get("/v1/jobs", headers=header).status_code == 403
+
+
+def test_every_table_is_watched_by_these_tests(app: FastAPI) -> None:
+    assert set(everything(app)) >= set(Table.metadata.tables)
