@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 NUM_THREADS = 2
+FRUGAL_MEMORY_BYTES = 256 * 2**20
 
 
 def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
@@ -31,9 +32,15 @@ def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET allowed_paths = [{literal(str(source.resolve()))}]")
     connection.execute("SET allowed_directories = ['.']")
     connection.execute("SET enable_external_access = false")
-    connection.execute("SET allowed_configs = ['threads']")
+    connection.execute("SET allowed_configs = ['threads', 'memory_limit']")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def be_frugal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Trade speed for memory, for tables so wide that every thread's buffers are large."""
+    connection.execute("SET threads = 1")
+    connection.execute(f"SET memory_limit = '{FRUGAL_MEMORY_BYTES}B'")
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from app.datasets.casts import TYPES, accepts, stored_type
-from app.datasets.engine import rows
+from app.datasets.engine import be_frugal, rows
 from app.datasets.limits import MAX_ERRORS, invalid, pointer, shown
 from app.datasets.source import ANY_CELL, NUMBER_CELL, Column, Source
 from app.datasets.typed_parquet import MAX_COLUMNS_AT_ONCE, WRONG_CELL, write_parquet
@@ -41,7 +41,7 @@ def write_typed(connection: duckdb.DuckDBPyConnection, source: Source, requested
     """
     _check_requested(source, requested)
     if len(source.columns) > MAX_COLUMNS_AT_ONCE:
-        connection.execute("SET threads = 1")
+        be_frugal(connection)
     sample = _sample(connection, source, requested)
     guesses = [kinds if i in sample.unseen else kinds[:1] for i, kinds in enumerate(sample.possible)]
     types = _census(connection, source, guesses)

@@ -120,6 +120,8 @@ def _start(stdin: IO[bytes], working: Path) -> subprocess.Popen[bytes]:
             "PYTHONPATH": str(Path(app.__file__).parent.parent),
             "LC_ALL": "C.UTF-8",
             "TMPDIR": str(working),
+            # Arenas reserved and never touched would count against the memory limit.
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
         },
         start_new_session=True,
     )

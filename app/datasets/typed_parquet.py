@@ -17,7 +17,7 @@ ROW_GROUP_ROWS = 131_072
 MIN_ROW_GROUP_ROWS = 2_048
 ROW_GROUP_BYTES = 64 * 2**20
 # Scanning and writing hold buffers for every column; for more columns than this they take gigabytes.
-MAX_COLUMNS_AT_ONCE = 1_000
+MAX_COLUMNS_AT_ONCE = 500
 
 
 def write_parquet(
@@ -32,7 +32,8 @@ def write_parquet(
     `requested` names the columns whose types come from the caller and are read leniently; `row_bytes` is the
     mean size of a row, from which the size of row groups follows.
     """
-    row_group = min(ROW_GROUP_ROWS, max(MIN_ROW_GROUP_ROWS, ROW_GROUP_BYTES // row_bytes))
+    wanted = min(ROW_GROUP_ROWS, max(1, ROW_GROUP_BYTES // row_bytes))
+    row_group = max(MIN_ROW_GROUP_ROWS, wanted)
     cells = [
         f"{_typed(column, kind, lenient=column.name in requested)} AS {identifier(column.name)}"
         for column, kind in zip(source.columns, types, strict=True)
@@ -45,7 +46,7 @@ def write_parquet(
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group})"
         )
     if len(parts) > 1:
-        _join(parts, row_group)
+        _join(parts, wanted)
 
 
 def _typed(column: Column, kind: str, *, lenient: bool) -> str:
