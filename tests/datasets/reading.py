@@ -1,0 +1,63 @@
+"""Read a table in the test's own process: what the sandboxed child does, without the cost of starting it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from app.datasets.limits import IngestLimits
+from app.datasets.parsing import parse
+from app.datasets.rows import read_rows
+from app.errors import Invalid
+
+
+class Table:
+    """What was read: the answer of the parser, and the stored rows."""
+
+    def __init__(self, answer: dict[str, Any], rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+        self.answer = answer
+        self.rows = rows
+        self.schema = schema
+        self.columns = {column["name"]: column for column in answer["columns"]}
+        self.types = {name: column["type"] for name, column in self.columns.items()}
+        self.warnings = [warning["code"] for warning in answer["profile"]["warnings"]]
+
+    def values(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+
+def read(
+    content: bytes | str,
+    file_format: str = "csv",
+    types: dict[str, str] | None = None,
+    limits: IngestLimits | None = None,
+) -> Table:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        source = Path(folder, "sent")
+        source.write_bytes(content.encode() if isinstance(content, str) else content)
+        answer = parse(source, file_format, limits or IngestLimits(), types or {})
+        stored = Path("data.parquet")
+        return Table(
+            answer, read_rows(stored, None, offset=0, limit=10**9), pyarrow.parquet.read_schema(stored)
+        )
+
+
+def refusal(content: bytes | str, file_format: str = "csv", types: dict[str, str] | None = None) -> Invalid:
+    """The refusal of a file that must not be read."""
+    try:
+        table = read(content, file_format, types)
+    except Invalid as fault:
+        return fault
+    raise AssertionError(f"was read as {table.rows[:3]}")
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer, **options)
+    return buffer.getvalue()
