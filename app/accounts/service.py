@@ -8,7 +8,7 @@ import secrets
 import string
 import zlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -24,6 +24,7 @@ from app.tables import AuditRow, KeyRow, ProjectRow, now
 ALPHABET = string.ascii_letters + string.digits
 NUM_SECRET_CHARACTERS = 43  # 43 characters of 62 hold 256 random bits
 NUM_ID_CHARACTERS = 16
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -37,8 +38,8 @@ def create_key(session: Session, principal: Principal, request: KeyCreate) -> tu
         raise Forbidden(f"A key can only make keys that may do less; this one lacks {', '.join(missing)}.")
     if request.model and set(request.scopes) - {"read", "predict"}:
         raise _invalid("/scopes", "A key bound to a model can only have the scopes read and predict.")
-    if request.expires_at and request.expires_at <= now():
-        raise _invalid("/expires_at", "This time has passed.")
+    if request.expires_at and not now() < request.expires_at < LATEST:
+        raise _invalid("/expires_at", "This time has passed, or is after the year 2999.")
     return issue(session, principal, request)
 
 

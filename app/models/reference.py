@@ -25,8 +25,7 @@ def parse(text: str) -> Reference:
     """The reference a client wrote. Raises: Invalid when it is not one."""
     match = REFERENCE.fullmatch(text)
     if match is None:
-        raise Invalid(
-            "A model reference is a name, name@version or name@alias, in ASCII letters, digits, '.', '_' and '-'."
-        )
+        detail = "A model reference is a name, name@version or name@alias, in ASCII letters, digits, '.', '_' and '-'."
+        raise Invalid(detail, errors=[{"pointer": "path:reference", "detail": detail}])
     name, version, alias = match.groups()
     return Reference(name, int(version) if version else None, alias)

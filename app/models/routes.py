@@ -156,5 +156,6 @@ def _revision(if_match: str | None) -> int | None:
         return None
     match = ETAG.fullmatch(if_match.strip())
     if match is None:
-        raise Invalid('If-Match takes the ETag of the alias, such as "3".')
+        detail = 'If-Match takes the ETag of the alias, such as "3".'
+        raise Invalid(detail, errors=[{"pointer": "header:if-match", "detail": detail}])
     return int(match[1])

@@ -103,4 +103,9 @@ def _respond(answer: dict[str, str], *, replayed: bool = False) -> Response:
     return Response(answer["body"], 201, headers=headers, media_type="application/json")
 
 
-Create = Annotated[Creation, Depends(Creation)]
+async def get_creation(request: Request) -> Creation:
+    """The create that a request asks for."""
+    return Creation(request)
+
+
+Create = Annotated[Creation, Depends(get_creation)]

@@ -45,7 +45,7 @@ def page(items: Sequence[Item], cursor: Cursor, *, key: str = "id") -> Page[Item
     )
 
 
-def wait_seconds(request: Request) -> float:
+async def wait_seconds(request: Request) -> float:
     """How long the client lets the server hold the request: `Prefer: wait=n`, bounded by a setting."""
     settings: Settings = request.app.state.settings
     found = WAIT.search(", ".join(request.headers.getlist("prefer")))

@@ -192,8 +192,8 @@ def get_session(request: Request) -> Iterator[Session]:
         yield session
 
 
-def get_principal(request: Request) -> Principal:
-    """Who is asking; set by the route class."""
+async def get_principal(request: Request) -> Principal:
+    """Who is asking; set by the route class. It is async because FastAPI gives other dependencies a thread each."""
     principal: Principal = request.state.principal
     return principal
 
