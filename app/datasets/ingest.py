@@ -12,6 +12,7 @@ import logging
 import os
 import selectors
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,10 @@ __all__ = ["IngestLimits", "Ingested", "ingest", "sniff_format"]
 
 log = logging.getLogger(__name__)
 
+CHILD = ("-m", "app.datasets.parsing")
+PARQUET = "data.parquet"
+# What an answer has, and what each part must be.
+ANSWER = {"num_rows": int, "columns": list, "profile": dict, "details": dict, "sandbox": list}
 FORMATS = ("csv", "tsv", "ndjson", "json", "parquet")
 MAX_ANSWER_BYTES = 64 * 2**20
 MAX_LOGGED_BYTES = 4096
@@ -78,8 +83,12 @@ def ingest(
             "parent_pid": os.getpid(),
         }
         answer = _answer_of_child(request, limits)
-        parquet = folder / "data.parquet"
-        os.replace(Path(working) / "data.parquet", parquet)
+        written = Path(working) / PARQUET
+        # A link would make us read, with our rights, whatever the child named.
+        if not stat.S_ISREG(written.lstat().st_mode):
+            raise invalid(f"The file cannot be read as {format}.")
+        parquet = folder / PARQUET
+        os.replace(written, parquet)
     return Ingested(parquet=parquet, **answer)
 
 
@@ -90,28 +99,32 @@ def _answer_of_child(request: dict[str, Any], limits: IngestLimits) -> dict[str,
         stdin.seek(0)
         process = _start(stdin, Path(request["folder"]))
     output, errors = bytearray(), bytearray()
+    returncode = None
     try:
         in_time = _listen(process, time.monotonic() + limits.wall_seconds, output, errors)
-        if in_time and not output.endswith(b"\n"):
-            process.wait(timeout=EXIT_SECONDS)
+        if in_time and not output.endswith(b"\n") and len(output) <= MAX_ANSWER_BYTES:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                returncode = process.wait(timeout=EXIT_SECONDS)
     finally:
         # The whole group, and at once: an answer is complete, so nothing the child still does matters.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     if errors:
-        log.warning("The parsing child said: %s", errors[-MAX_LOGGED_BYTES:].decode(errors="replace"))
+        log.warning("The parsing child said: %s", errors.decode(errors="replace"))
     if not in_time:
         raise TooLarge(f"Reading the file took over {limits.wall_seconds:g} s, which is the limit.")
+    if len(output) > MAX_ANSWER_BYTES:
+        raise TooLarge(f"The description of the table is over {MAX_ANSWER_BYTES // 2**20} MiB.")
     if not output.endswith(b"\n"):
-        raise _explained(process.returncode, len(output), request["format"], limits)
-    return _translated(json.loads(output), limits)
+        raise _explained(returncode, request["format"], limits)
+    return _translated(output, request["format"], limits)
 
 
 def _start(stdin: IO[bytes], working: Path) -> subprocess.Popen[bytes]:
     """The child with nothing of ours: no environment, no descriptors, a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-s", "-P", "-m", "app.datasets.parsing"],
+        [sys.executable, "-s", "-P", *CHILD],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -146,33 +159,37 @@ def _listen(process: subprocess.Popen[bytes], deadline: float, output: bytearray
     return True
 
 
-def _explained(returncode: int, num_bytes: int, file_format: str, limits: IngestLimits) -> MaasError:
+def _explained(returncode: int | None, file_format: str, limits: IngestLimits) -> MaasError:
     """The refusal for a child that ended without an answer."""
-    if num_bytes > MAX_ANSWER_BYTES:
-        return TooLarge(f"The description of the table is over {MAX_ANSWER_BYTES // 2**20} MiB.")
     if returncode == -signal.SIGXCPU:
         return TooLarge(f"Reading the file took over {limits.cpu_seconds} s of CPU time, which is the limit.")
-    if returncode < 0:
+    if returncode is not None and returncode < 0:
         return _out_of_memory(limits)
-    log.error("The parsing child ended with status %d and no answer.", returncode)
+    log.error("The parsing child ended with status %s and no answer.", returncode)
     return invalid(f"The file cannot be read as {file_format}.")
 
 
-def _translated(answer: dict[str, Any], limits: IngestLimits) -> dict[str, Any]:
-    """The child's answer, or the refusal it asks for; it is not trusted, so only known ones are raised."""
-    kind = answer.get("error")
-    if kind is None:
-        return {name: answer[name] for name in ("num_rows", "columns", "profile", "details", "sandbox")}
-    detail = str(answer["detail"])
-    if kind == "memory":
-        raise _out_of_memory(limits)
-    if kind == "disk":
-        raise StorageFull("There is no space left to read the file; nothing was stored.")
-    if kind == "sandbox":
-        raise Unavailable(detail, code="sandbox-unavailable")
-    if kind == "too-large":
-        raise TooLarge(detail)
-    raise Invalid(detail, code="dataset-invalid", errors=answer["errors"])
+def _translated(line: bytearray, file_format: str, limits: IngestLimits) -> dict[str, Any]:
+    """The child's answer, or the refusal it asks for.
+
+    The child has seen hostile bytes, so nothing it says is taken on trust: what is no known answer is none.
+    """
+    try:
+        answer = json.loads(line)
+        kind, detail = answer.get("error"), str(answer.get("detail"))
+        if kind is None:
+            return {name: kind_of(answer[name]) for name, kind_of in ANSWER.items()}
+        errors = [dict(error) for error in answer.get("errors", ())]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        log.error("The parsing child gave an answer that is none.")
+        raise invalid(f"The file cannot be read as {file_format}.") from None
+    refusals: dict[str, MaasError] = {
+        "memory": _out_of_memory(limits),
+        "disk": StorageFull("There is no space left to read the file; nothing was stored."),
+        "sandbox": Unavailable(detail, code="sandbox-unavailable"),
+        "too-large": TooLarge(detail),
+    }
+    raise refusals.get(str(kind)) or Invalid(detail, code="dataset-invalid", errors=errors)
 
 
 def _out_of_memory(limits: IngestLimits) -> Invalid:
