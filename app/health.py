@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
@@ -37,14 +37,19 @@ class Metrics:
             "maas_requests", "Answers, by route and status.", ["method", "route", "status"], registry=self.registry
         )
         self.jobs = Gauge("maas_jobs", "Jobs, by status.", ["status"], registry=self.registry)
+        self._children: dict[tuple[str, str, int], tuple[Histogram, Counter]] = {}
         self.loaded = Gauge("maas_loaded_model_bytes", "Memory of the loaded models.", registry=self.registry)
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one answer under the template of its route, never under what the client wrote."""
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in getattr(scope.get("route"), "methods", ()) else "other"
-        self.seconds.labels(method, route).observe(seconds)
-        self.answers.labels(method, route, status).inc()
+        key = method, route, status
+        if key not in self._children:
+            self._children[key] = self.seconds.labels(method, route), self.answers.labels(method, route, status)
+        histogram, counter = self._children[key]
+        histogram.observe(seconds)
+        counter.inc()
 
 
 @routes.get("/healthz")
@@ -76,7 +81,8 @@ def metrics(request: Request, session: InSession) -> Response:
     for status, count in session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)):
         figures.jobs.labels(status).set(count)
     figures.loaded.set(request.app.state.served.loaded.size_bytes)
-    return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
+    content: bytes = generate_latest(figures.registry)  # type: ignore[no-untyped-call]
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 
 @routes.get("/openapi.json", include_in_schema=False)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from sqlalchemy import func, select
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.tables import JobRow, Table
+
+
+def counting_reads(app: Any, read: list[int]) -> ASGIApp:
+    """An application that notes in `read` whenever the one inside asks for a piece of the body."""
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted() -> Message:
+            read.append(1)
+            return await receive()
+
+        await app(scope, counted, send)
+
+    return counting
 
 
 def everything(app: FastAPI) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from app.web.routing import allow, allow_anybody, check_policies, router
+from tests.counts import counting_reads
 
 BROKEN = b'{"a": NaN'
 
@@ -111,13 +111,7 @@ def test_without_a_key_nobody_learns_that_a_body_is_broken(anonymous: TestClient
 @pytest.mark.parametrize("path", ["/v1/keys", "/v1/datasets?name=x", "/v1/models/m/predict"])
 def test_without_a_key_the_body_is_not_read(anonymous: TestClient, path: str) -> None:
     read: list[int] = []
-
-    def body() -> Iterator[bytes]:
-        for number in range(3):
-            read.append(number)
-            yield b"x"
-
-    sent = TestClient(_counting(anonymous.app, read), base_url="http://127.0.0.1")
+    sent = TestClient(counting_reads(anonymous.app, read), base_url="http://127.0.0.1")
     assert sent.post(path, content=b"x" * 1000).status_code == 401
     assert read == []
 
@@ -139,14 +133,3 @@ def test_two_keys_at_once_are_no_key(client: TestClient) -> None:
 def test_a_key_in_the_query_is_no_key(client: TestClient) -> None:
     key = client.headers.pop("authorization").partition(" ")[2]
     assert client.get(f"/v1/keys?authorization={key}&key={key}").status_code == 401
-
-
-def _counting(app: Any, read: list[int]) -> Any:
-    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
-        async def counted() -> Any:
-            read.append(1)
-            return await receive()
-
-        await app(scope, counted, send)
-
-    return counting
