@@ -149,8 +149,7 @@ def read_address(process: "subprocess.Popen[str]", folder: Path) -> str:
     """The address that the server announces. Raises: CommandFailed when it ends instead."""
     from app.client import Client
 
-    assert process.stdout is not None
-    line = process.stdout.readline()
+    line = process.stdout.readline() if process.stdout else ""
     if "http://" not in line:
         process.wait(STOP_TIMEOUT_SECONDS)
         lines = (folder / LOG_FILE).read_text().splitlines()

@@ -53,7 +53,8 @@ def _write_request(work: Path, sandbox: str) -> None:
     pq.write_table(pa.table({"x": [float(n) for n in range(NUM_ROWS)], "y": [2.0 * n for n in range(NUM_ROWS)]}), data)
     columns: list[Any] = [{"name": "x", "type": "real"}, {"name": "y", "type": "real"}]
     resolved = plan(columns, "y", num_rows=NUM_ROWS, spec="linear", params={"epochs": 2})
-    dataset = {"path": str(data), "columns": columns, "num_rows": NUM_ROWS, "sha256": hashlib.sha256(data.read_bytes()).hexdigest()}
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    dataset = {"path": str(data), "columns": columns, "num_rows": NUM_ROWS, "sha256": digest}
     envelope = {
         "request": resolved | {"dataset": dataset, "threads": 1},
         "readable": [str(data)],

@@ -74,18 +74,11 @@ def model_rows(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
 def http_rows() -> Iterator[tuple[str, ...]]:
     """Every route with the scope that its policy asks for."""
     yield "call", "operation", "scope", "what it does"
-    for router in FEATURES:
-        for route in router.routes:
-            policy: Any = route.policy
-            summary = (typing.cast(Any, route).endpoint.__doc__ or "").split("\n")[0]
-            for method in sorted(typing.cast(Any, route).methods):
-                call = f"`{method} {typing.cast(Any, route).path}`"
-                yield (
-                    call,
-                    f"`{typing.cast(Any, route).name}`",
-                    f"`{policy.scope}`" if policy.scope else "none",
-                    summary,
-                )
+    for route in (route for router in FEATURES for route in router.routes if isinstance(route, PolicyRoute)):
+        summary = (route.endpoint.__doc__ or "").split("\n")[0]
+        scope = f"`{route.policy.scope}`" if route.policy.scope else "none"
+        for method in sorted(route.methods or ()):
+            yield f"`{method} {route.path}`", f"`{route.name}`", scope, summary
 
 
 def cli_rows() -> Iterator[tuple[str, ...]]:
