@@ -22,7 +22,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Read once at an entry point and passed down; never global."""
 
-    model_config = SettingsConfigDict(env_prefix="MAAS_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="MAAS_", frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")

@@ -115,7 +115,7 @@ def ask(client: TestClient, names: dict[str, str]) -> Ask:
 
 
 def test_every_route_has_a_row(app: FastAPI) -> None:
-    assert [route.name for route in walk(app.routes) if isinstance(route, PolicyRoute)] == list(MATRIX)
+    assert {route.name for route in walk(app.routes) if isinstance(route, PolicyRoute)} == set(MATRIX)
 
 
 @pytest.mark.parametrize("operation", MATRIX)
