@@ -80,6 +80,7 @@ def _refuse_lossy_postgres(engine: Engine) -> None:
         }
     lossy = [f"{name}={value}" for name, value in shown.items() if value == "off"]
     if lossy:
+        engine.dispose()
         raise DatabaseError(f"Postgres would lose acknowledged writes: set {', '.join(lossy)} to on.")
 
 

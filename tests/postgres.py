@@ -38,7 +38,17 @@ class Postgres:
         binaries = find_binaries()
         _run([binaries / "initdb", "-D", folder / "data", "-U", USER, "-A", "trust", "-E", "UTF8"], identity)
         process = subprocess.Popen(
-            [binaries / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", "-c", "max_connections=200"],
+            [
+                binaries / "postgres",
+                "-D",
+                folder / "data",
+                "-k",
+                folder,
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "max_connections=200",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             **_as_user(identity),
@@ -58,22 +68,38 @@ class Postgres:
         return f"postgresql+psycopg://{USER}@/{name}?host={self.folder}"
 
     @contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """The URL of a new copy of the migrated database, dropped afterwards."""
+    def fresh_database(self, *, empty: bool = False) -> Iterator[str]:
+        """The URL of a new copy of the migrated database, or of an empty one, dropped afterwards."""
         name = f"t_{secrets.token_hex(6)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {'template0' if empty else self.template}")
         try:
             yield self.url(name)
         finally:
-            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextmanager
+    def configured(self, **options: str) -> Iterator[None]:
+        """The server with other options, which it reads again without a restart."""
+        for name, value in options.items():
+            self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self._reload()
+        try:
+            yield
+        finally:
+            self.execute("ALTER SYSTEM RESET ALL")
+            self._reload()
+
+    def _reload(self) -> None:
+        # The server reads its options a moment after it says that it will.
+        self.execute("SELECT pg_reload_conf(), pg_sleep(0.3)")
 
     def _make_template(self) -> None:
-        self._execute(f"CREATE DATABASE {self.template}")
+        self.execute(f"CREATE DATABASE {self.template}")
         engine = database.connect(self.url(self.template))
         database.migrate(engine)
         engine.dispose()
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
         with psycopg.connect(host=str(self.folder), user=USER, dbname="postgres", autocommit=True) as connection:
             connection.execute(statement.encode())
 
