@@ -39,6 +39,9 @@ def serve(settings: Settings) -> None:
     engine.dispose()
     listener = _listen(settings)
     _announce(settings, listener, key)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal once more when it has shut down; the default would end us before the worker has.
+        signal.signal(number, lambda *_: sys.exit(0))
     stop = threading.Event()
     watchers = [_keep_alive(settings, ["worker", "--embedded"], stop)] if settings.embedded_worker else []
     try:

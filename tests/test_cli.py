@@ -136,6 +136,20 @@ def test_keys_are_made_listed_and_revoked(server: Server) -> None:
     eventually(is_refused, seconds=10)
 
 
+def test_a_server_that_is_told_to_stop_gives_its_jobs_back_with_a_checkpoint_first(server: Server) -> None:
+    job = printed("train", PENGUINS, "--target", "species", *ENDLESS, server=server)
+    eventually(lambda: server.job(job["id"])["phase"] == "training", seconds=60)
+    process = server.process
+    server.end()
+    assert process is not None
+    assert process.returncode == 0
+    server.start()
+    events = server.http.get(f"/v1/jobs/{job['id']}/events?limit=100").json()["data"]
+    told = [event["message"] for event in events]
+    assert "Its worker shut down. The job is queued again." in told
+    assert any(message.startswith("Checkpoint at step") for message in told)
+
+
 def test_no_server_is_3_and_wrong_usage_is_2(tmp_path: Path) -> None:
     nowhere = process("datasets", "list", "--key", "k", "--url", f"http://127.0.0.1:{free_port()}")
     assert nowhere.returncode == 3
