@@ -139,10 +139,10 @@ def test_keys_are_made_listed_and_revoked(server: Server) -> None:
 def test_a_server_that_is_told_to_stop_gives_its_jobs_back_with_a_checkpoint_first(server: Server) -> None:
     job = printed("train", PENGUINS, "--target", "species", *ENDLESS, server=server)
     eventually(lambda: server.job(job["id"])["phase"] == "training", seconds=60)
-    process = server.process
+    ended = server.process
     server.end()
-    assert process is not None
-    assert process.returncode == 0
+    assert ended is not None
+    assert ended.returncode == 0
     server.start()
     events = server.http.get(f"/v1/jobs/{job['id']}/events?limit=100").json()["data"]
     told = [event["message"] for event in events]
