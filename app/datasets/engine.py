@@ -37,9 +37,14 @@ def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def use_one_thread(connection: duckdb.DuckDBPyConnection) -> None:
+    """Work in file order where the engine does not keep it by itself."""
+    connection.execute("SET threads = 1")
+
+
 def be_frugal(connection: duckdb.DuckDBPyConnection) -> None:
     """Trade speed for memory, for tables so wide that every thread's buffers are large."""
-    connection.execute("SET threads = 1")
+    use_one_thread(connection)
     connection.execute(f"SET memory_limit = '{FRUGAL_MEMORY_BYTES}B'")
 
 

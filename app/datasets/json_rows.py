@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+import duckdb
+
 from app.datasets.delimited import detect_encoding, transcode
-from app.datasets.engine import literal
+from app.datasets.engine import literal, use_one_thread
 from app.datasets.limits import MAX_LINE_BYTES, IngestLimits, check_names, invalid, pointer, shown
 from app.datasets.source import BOOLEAN_CELL, NUMBER_CELL, STRING_CELL, Column, Source
 
@@ -26,7 +28,7 @@ CANDIDATES = {"number": NUMBER_CELL, "boolean": BOOLEAN_CELL, "string": STRING_C
 MAX_REMEMBERED_SHAPES = 10_000
 
 
-def open_json(path: Path, layout: str, limits: IngestLimits) -> Source:
+def open_json(connection: duckdb.DuckDBPyConnection, path: Path, layout: str, limits: IngestLimits) -> Source:
     """JSON Lines (`layout` "newline_delimited") or one array of objects ("array") as a source.
 
     Absent members and null are missing. Raises Invalid, naming line or row, for anything that is not strict
@@ -41,6 +43,8 @@ def open_json(path: Path, layout: str, limits: IngestLimits) -> Source:
     if not kinds:
         raise invalid("The file has no rows of data.")
     check_names(list(kinds), limits)
+    # DuckDB 2.0 with two threads may put a last line without a line end first.
+    use_one_thread(connection)
     members = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in kinds)
     aliases = ", ".join(f"c{i}" for i in range(len(kinds)))
     relation = (
@@ -139,12 +143,14 @@ class _Window:
         self.stream = stream
         self.text = ""
         self.position = 0
+        self.is_last = False
 
     def peek(self) -> str:
         """The next character that is not white space; empty at the end of the file."""
-        if len(self.text) - self.position < MAX_LINE_BYTES:
-            self.text = self.text[self.position :] + self.stream.read(4 * MAX_LINE_BYTES)
-            self.position = 0
+        if len(self.text) - self.position < MAX_LINE_BYTES and not self.is_last:
+            more = self.stream.read(4 * MAX_LINE_BYTES)
+            self.text, self.position = self.text[self.position :] + more, 0
+            self.is_last = not more
         match = WHITE_SPACE.match(self.text, self.position)
         self.position = match.end() if match else self.position
         if self.position == len(self.text) and self.text:

@@ -98,9 +98,9 @@ def _open(
     if file_format == "parquet":
         return open_parquet(connection, str(path), limits)
     if file_format == "ndjson":
-        return open_json(path, "newline_delimited", limits)
+        return open_json(connection, path, "newline_delimited", limits)
     if file_format == "json":
-        return open_json(path, "array", limits)
+        return open_json(connection, path, "array", limits)
     return open_delimited(connection, path, "\t" if file_format == "tsv" else None, limits)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from tests.datasets.reading import Table, read, refusal
+from tests.datasets.reading import Table, parquet, read, refusal
 
 BIG = 2**63
 
@@ -141,3 +141,22 @@ def test_cells_that_do_not_have_the_requested_type_are_named() -> None:
 def test_requests_that_make_no_sense_are_refused(types: dict[str, str]) -> None:
     (error,) = refusal("x\n1\n", types=types).errors
     assert error["pointer"] == f"/columns/{next(iter(types))}"
+
+
+@pytest.mark.parametrize("file_format", ["csv", "ndjson", "json", "parquet"])
+def test_rows_keep_their_order_over_many_row_groups(file_format: str) -> None:
+    numbers = range(300_000)
+    objects = [f'{{"n":{n}}}' for n in numbers]
+    content = {
+        "csv": "n\n" + "\n".join(map(str, numbers)),
+        "ndjson": "\n".join(objects),
+        "json": "[" + ",".join(objects) + "]",
+        "parquet": parquet(pa.table({"n": numbers}), row_group_size=20_000),
+    }[file_format]
+    assert read(content, file_format).values("n") == list(numbers)
+
+
+def test_a_last_line_without_an_end_stays_last() -> None:
+    content = '{"n":1,"b":true}\n{"n":2,"b":false}\n{"n":3}'
+    for _ in range(30):
+        assert read(content, "ndjson").values("n") == [1, 2, 3]
