@@ -18,6 +18,7 @@ from app.tables import JobRow
 from app.web.routing import InSession, allow, allow_anybody, router
 
 routes = router("operations")
+OPEN_METRICS = {"application/openmetrics-text": {"schema": {"type": "string"}}}
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -72,7 +73,7 @@ def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@routes.get("/metrics", response_class=Response)
+@routes.get("/metrics", response_class=Response, responses={200: {"content": OPEN_METRICS}})
 @allow("read")
 def metrics(request: Request, session: InSession) -> Response:
     """Figures of this process and the job queue, in the OpenMetrics text format."""

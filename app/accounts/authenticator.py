@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -28,16 +27,17 @@ class Authenticator:
 
     async def __call__(self, token: str, request_id: str) -> Principal:
         """The principal. Raises: Unauthenticated."""
-        key_id, secret = service.split_token(token)
         digest = hashlib.sha256(token.encode()).digest()
         found = self._remembered.get(digest)
         if found is None or time.monotonic() - found[0] > TRUSTED_SECONDS:
+            key_id, secret = service.split_token(token)
             asked = time.monotonic()
             principal = await run_in_threadpool(self._load, key_id, secret)
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             found = self._remembered[digest] = (asked, principal)
-        return replace(found[1], request_id=request_id)
+        known = found[1]
+        return Principal(known.project_id, known.key_id, known.scopes, known.model, request_id)
 
     def _load(self, key_id: str, secret: str) -> Principal:
         with self._read_sessions.begin() as session:

@@ -208,11 +208,11 @@ def _ranked(counts: Counter[str]) -> list[str]:
 
 def encode(slots_B: NDArray[np.intp], column: CategoryColumn, out_BF: NDArray[np.float32]) -> None:
     """Write slots into `out_BF`, which is zero: one-hot, or (slot + 1) / num_slots; unknown stays zero."""
-    known = slots_B != UNKNOWN
     if column.encoding == "ordinal":
         out_BF[:, 0] = (slots_B + 1) / column.num_slots
     else:
-        out_BF[np.flatnonzero(known), slots_B[known]] = 1.0
+        (known,) = (slots_B != UNKNOWN).nonzero()
+        out_BF[known, slots_B[known]] = 1.0
 
 
 def column_to_json(column: FittedColumn) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import re
 import time
 from collections.abc import Callable
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
@@ -15,13 +13,15 @@ from app.web import problems
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
+# On every answer, unless the route says otherwise.
+DEFAULT_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
 }
-CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 Observe = Callable[[Scope, int, float], None]
 
 
@@ -38,31 +38,34 @@ class Edge:
             return await self.app(scope, receive, send)
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 0
+        started, status, is_complete = time.perf_counter(), 0, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(message, request_id)
+            else:
+                is_complete = not message.get("more_body", False)
             await send(message)
 
         try:
             refusal = self._refusal(scope, request_id)
             await (refusal or self.app)(scope, receive, send_with_headers)
         except Exception as error:
-            if status:
+            problems.log.error("request %s failed", request_id, exc_info=error)
+            if not status:
+                await problems.internal(request_id)(scope, receive, send_with_headers)
+            elif not is_complete:
                 # The answer has begun: closing the connection is the only way left to say that it is broken.
-                problems.log.error("request %s failed after its answer began", request_id, exc_info=error)
                 raise
-            await problems.internal(request_id, error)(scope, receive, send_with_headers)
         finally:
             self.observe(scope, status, time.perf_counter() - started)
         return None
 
     def _refusal(self, scope: Scope, request_id: str) -> ASGIApp | None:
-        request = Request(scope)
-        host = request.headers.get("host", "")
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
         if self.hosts is not None and _without_port(host) not in self.hosts:
             return problems.render(
                 request_id,
@@ -71,7 +74,7 @@ class Edge:
                 title="Misdirected request",
                 detail="The Host header names a server that this is not; see the setting MAAS_ALLOWED_HOSTS.",
             )
-        origin = request.headers.get("origin")
+        origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and scope["method"] in UNSAFE_METHODS and origin.partition("://")[2] != host:
             return problems.render(
                 request_id,
@@ -96,9 +99,6 @@ def _without_port(host: str) -> str:
 
 
 def _add_headers(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["x-request-id"] = request_id
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    headers.setdefault("content-security-policy", CONTENT_POLICY)
-    headers.setdefault("cache-control", "no-store")
+    given = {name for name, _ in message["headers"]}
+    more = [(name, value) for name, value in DEFAULT_HEADERS.items() if name not in given]
+    message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *more]

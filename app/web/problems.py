@@ -137,9 +137,13 @@ async def on_disconnect(request: Request, _: ClientDisconnect) -> Response:
     return respond(request, Malformed("The body ended early."))
 
 
-def internal(request_id: str, error: BaseException) -> Response:
-    """A bug: logged in full, told in one neutral sentence."""
-    log.error("request %s failed", request_id, exc_info=error)
+async def on_bug(request: Request, error: Exception) -> Response:
+    """Anything else; the framework raises it again after the answer, and the edge logs it."""
+    return internal(request.state.request_id)
+
+
+def internal(request_id: str) -> Response:
+    """A bug, told in one neutral sentence; the log has the rest."""
     detail = "The server failed; this is a bug. Quote the request id when reporting it."
     return render(request_id, status=500, code="internal", title="Internal error", detail=detail)
 
@@ -148,6 +152,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     MaasError: on_maas_error,
     RequestValidationError: on_validation_error,
     HTTPException: on_http_exception,
+    Exception: on_bug,
     OperationalError: on_database_error,
     InterfaceError: on_database_error,
     PoolTimeout: on_database_error,

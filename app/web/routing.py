@@ -33,16 +33,22 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 @dataclass(frozen=True)
 class Policy:
-    """Who may call a route: the scope (None: anybody), whether keys bound to a model may, how big a body may be."""
+    """Who may call a route: the scope (None: anybody), whether keys bound to a model may, how big a body may be.
+
+    `direct`: the endpoint takes the request alone and is called without FastAPI's machinery (see web/direct.py).
+    """
 
     scope: Scope | None
     bound_keys: bool = False
     body: Body = "json"
+    direct: bool = False
 
 
-def allow(scope: Scope, *, bound_keys: bool = False, body: Body = "json") -> Callable[[Endpoint], Endpoint]:
+def allow(
+    scope: Scope, *, bound_keys: bool = False, body: Body = "json", direct: bool = False
+) -> Callable[[Endpoint], Endpoint]:
     """Let keys with this scope call the endpoint."""
-    return _attach(Policy(scope, bound_keys, body))
+    return _attach(Policy(scope, bound_keys, body, direct))
 
 
 def allow_anybody(endpoint: Endpoint) -> Endpoint:
@@ -73,15 +79,19 @@ class PolicyRoute(APIRoute):
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, Form)
 
         async def handler(request: Request) -> Response:
-            request.state.principal = await _authorise(request, self.policy)
-            _refuse_nul(request)
-            limit_bytes = _limit_bytes(request.app.state.settings, self.policy.body)
-            request = Request(request.scope, _limited(request, limit_bytes))
+            request = await self.admit(request)
             if reads_json:
                 await _read_json(request)
             return await inner(request)
 
         return handler
+
+    async def admit(self, request: Request) -> Request:
+        """The request with its principal and a bounded body. Raises: what says that it may not pass."""
+        request.state.principal = await _authorise(request, self.policy)
+        _refuse_nul(request)
+        limit_bytes = _limit_bytes(request.app.state.settings, self.policy.body)
+        return Request(request.scope, _limited(request, limit_bytes))
 
 
 def router(tag: str) -> APIRouter:

@@ -26,13 +26,7 @@ def loads(body: bytes, *, storable: bool = False) -> Any:
     _check_shape(body)
     try:
         text = body.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
+        value = DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise _malformed(f"The body is not UTF-8 at byte {error.start}.") from None
     except json.JSONDecodeError as error:
@@ -88,6 +82,10 @@ def _int(text: str) -> int:
     if len(text.lstrip("-")) > MAX_INTEGER_DIGITS:
         raise _malformed(f"The integer {text[:32]} has more than {MAX_INTEGER_DIGITS} digits.")
     return int(text)
+
+
+# Made once: a decoder with hooks costs more to make than a small body to read.
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
