@@ -44,16 +44,16 @@ def demo(
     leave: Annotated[bool, typer.Option("--exit", help="Stop the server after the walk.")] = False,
 ) -> None:
     """Start a server, upload the Palmer penguins, train, evaluate, predict, and stay up until Ctrl-C."""
-    with exit_codes(), running_server(folder, port) as (url, is_ours):
+    with exit_codes(), running_server(folder, port) as (url, process):
         from app.client import Client
 
         with Client(url, read_key(folder / "admin.key")) as client:
             walk(client)
         say_addresses(url, folder)
-        if is_ours and not leave:
-            stay_up()
-        elif not is_ours:
+        if process is None:
             say("The server runs in another process, which keeps it up.")
+        elif not leave:
+            stay_up(process)
 
 
 def walk(client: "Client") -> None:
@@ -84,22 +84,22 @@ def example() -> Path:
 
 
 @contextmanager
-def running_server(folder: Path, port: int | None) -> Iterator[tuple[str, bool]]:
-    """The address of a server on this data folder, and whether it was started here and will be stopped.
+def running_server(folder: Path, port: int | None) -> "Iterator[tuple[str, subprocess.Popen[str] | None]]":
+    """The address of a server on this data folder, and its process if it was started here and will be stopped.
 
     Raises: CommandFailed when none can be started.
     """
     found = find_running(folder)
     if found is not None:
         say(f"Using the server at {found}")
-        yield found, False
+        yield found, None
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen = port if port is not None else USUAL_PORT if is_free(USUAL_PORT) else 0
     signal.signal(signal.SIGTERM, _leave_by_exit)
     process = start_server(folder, chosen)
     try:
-        yield read_address(process, folder), True
+        yield read_address(process, folder), process
     finally:
         (folder / ADDRESS_FILE).unlink(missing_ok=True)
         process.terminate()
@@ -173,11 +173,12 @@ def say_addresses(url: str, folder: Path) -> None:
     say(f"  curl {key} {json_type} \\\n    -d {body} \\\n    {url}/v1/models/penguins/predict\n")
 
 
-def stay_up() -> None:
-    """Wait for Ctrl-C."""
+def stay_up(process: "subprocess.Popen[str]") -> None:
+    """Wait for Ctrl-C. Raises: CommandFailed when the server ends by itself."""
     say("The server stays up. Ctrl-C stops it.")
     try:
-        signal.pause()
+        process.wait()
+        raise CommandFailed("the server has ended; its log is in the data folder")
     except KeyboardInterrupt:
         say("\nStopping.")
 
