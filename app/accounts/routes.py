@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import Response
+from typing import Annotated
+
+from fastapi import Path, Response
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 
@@ -14,6 +16,7 @@ from app.web.paging import Page, Paging, id_after, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("accounts")
+KeyId = Annotated[str, Path(max_length=300, description="Id of a key: the part of its text between the underscores.")]
 
 
 @routes.post("/v1/keys", status_code=201, response_model=KeyCreated)
@@ -38,14 +41,14 @@ def list_keys(caller: Caller, session: InSession, cursor: Paging) -> Page[KeyRea
 
 @routes.get("/v1/keys/{key_id}")
 @allow("admin")
-def get_key(key_id: str, caller: Caller, session: InSession) -> KeyRead:
+def get_key(key_id: KeyId, caller: Caller, session: InSession) -> KeyRead:
     """One key, without its secret."""
     return _shown(service.get_key(session, caller, key_id))
 
 
 @routes.delete("/v1/keys/{key_id}")
 @allow("admin")
-def revoke_key(key_id: str, caller: Caller, session: InSession) -> KeyRead:
+def revoke_key(key_id: KeyId, caller: Caller, session: InSession) -> KeyRead:
     """Revoke a key; it stops working within a second."""
     return _shown(service.revoke_key(session, caller, key_id))
 

@@ -24,7 +24,7 @@ from app.jobs.schemas import (
 )
 from app.tables import JobRow
 from app.web.idempotency import Create
-from app.web.paging import Cursor, Page, Paging, Wait, id_after, is_fresh, number, page
+from app.web.paging import Cursor, IfNoneMatch, Page, Paging, Wait, id_after, is_fresh, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("jobs")
@@ -67,13 +67,20 @@ def list_jobs(
     return page([show(row) for row in rows], cursor)
 
 
-@routes.get("/v1/jobs/{job_id}", responses={304: {"description": "The job has not changed."}})
+@routes.get("/v1/jobs/{job_id}", response_model=JobRead, responses={304: {"description": "The job has not changed."}})
 @allow("read")
-async def get_job(request: Request, response: Response, job_id: JobId, caller: Caller, wait: Wait) -> Any:
+async def get_job(
+    request: Request,
+    response: Response,
+    job_id: JobId,
+    caller: Caller,
+    wait: Wait,
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """One job; with `Prefer: wait=n` the answer waits up to n seconds for its end."""
     row = await watch.wait_until_done(request.app.state.read_sessions, caller, job_id, seconds=wait)
     etag = f'"{row.revision}.{row.num_events}"'
-    if is_fresh(request, etag):
+    if is_fresh(if_none_match, etag):
         return Response(status_code=304, headers={"etag": etag})
     response.headers["etag"] = etag
     if row.status not in queue.TERMINAL:
@@ -128,7 +135,7 @@ async def list_job_events(
     job_id: JobId,
     caller: Caller,
     cursor: Paging,
-    accept: Annotated[str, Header()] = "application/json",
+    accept: Annotated[str, Header(description="`text/event-stream` for a live stream.")] = "application/json",
     last_event_id: Annotated[str | None, Header(description="Go on after this event.")] = None,
 ) -> Any:
     """What happened, oldest first: a page of JSON, or with `Accept: text/event-stream` a live stream."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Header
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -32,11 +32,11 @@ Made = tuple[str, BaseModel]  # where the new thing is, and how it is shown
 class Creation:
     """One create request: who asks, which operation, under which key."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, key: str | None) -> None:
         self.sessions: Sessions = request.app.state.sessions
         self.principal: Principal = request.state.principal
         self.operation: str = request.scope["route"].name
-        self.key = request.headers.get("idempotency-key")
+        self.key = key
         if self.key is not None and not KEY.fullmatch(self.key):
             raise Invalid("An Idempotency-Key is 1 to 255 visible ASCII characters.", code="invalid-idempotency-key")
 
@@ -103,9 +103,14 @@ def _respond(answer: dict[str, str], *, replayed: bool = False) -> Response:
     return Response(answer["body"], 201, headers=headers, media_type="application/json")
 
 
-async def get_creation(request: Request) -> Creation:
-    """The create that a request asks for."""
-    return Creation(request)
+async def get_creation(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(description="The same request under the same key gets the same answer, and makes one thing.")
+    ] = None,
+) -> Creation:
+    """The create that a request asks for. Raises: Invalid when its key is none."""
+    return Creation(request, idempotency_key)
 
 
 Create = Annotated[Creation, Depends(get_creation)]

@@ -13,6 +13,7 @@ from app.web.problems import MEDIA_TYPE, Problem
 from app.web.routing import PolicyRoute, walk
 
 REFERENCE = "#/components/schemas/Problem"
+LOCATION = {"description": "Where the new thing is.", "schema": {"type": "string"}}
 DESCRIPTION = """
 Upload a data set, start a background training job for a registered spec, call the model.
 
@@ -52,7 +53,15 @@ def _build(app: FastAPI, version: str) -> dict[str, Any]:
     for route in walk(app.routes):
         if isinstance(route, PolicyRoute) and route.include_in_schema:
             _complete(schema["paths"][route.path_format], route)
+            _restore_examples(components["schemas"], route.response_model)
     return schema
+
+
+def _restore_examples(schemas: dict[str, Any], model: Any) -> None:
+    # The framework drops every null from the document, from examples too, which then lack required members.
+    extra = getattr(model, "model_config", {}).get("json_schema_extra")
+    if isinstance(extra, dict) and model.__name__ in schemas:
+        schemas[model.__name__].update(extra)
 
 
 def _complete(path: dict[str, Any], route: PolicyRoute) -> None:
@@ -66,6 +75,8 @@ def _complete(path: dict[str, Any], route: PolicyRoute) -> None:
                 "description": TITLES[status],
                 "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE}}},
             }
+        if "201" in responses:
+            responses["201"]["headers"] = {"Location": LOCATION}
         if needs_key:
             operation["description"] = f"{operation.get('description', '')}\n\nScope: `{route.policy.scope}`.".strip()
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
-from fastapi import Depends, Query
+from fastapi import Depends, Header, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
@@ -14,6 +14,7 @@ from app.errors import Malformed
 from app.settings import Settings
 
 Item = TypeVar("Item", bound=BaseModel)
+HELD = "`wait=n` holds the answer until the job has ended, or n seconds have passed."
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})\b")
 
 
@@ -45,7 +46,9 @@ def page(items: Sequence[Item], cursor: Cursor, *, key: str = "id") -> Page[Item
     )
 
 
-async def wait_seconds(request: Request) -> float:
+async def wait_seconds(
+    request: Request, _: Annotated[str | None, Header(alias="prefer", description=HELD)] = None
+) -> float:
     """How long the client lets the server hold the request: `Prefer: wait=n`, bounded by a setting."""
     settings: Settings = request.app.state.settings
     found = WAIT.search(", ".join(request.headers.getlist("prefer")))
@@ -73,11 +76,12 @@ def _invalid_cursor(parameter: str) -> Malformed:
     return Malformed(detail, code="invalid-cursor", errors=[{"pointer": f"query:{parameter}", "detail": detail}])
 
 
-def is_fresh(request: Request, etag: str) -> bool:
-    """Whether the client already has this representation (`If-None-Match`)."""
-    given = request.headers.get("if-none-match", "")
+def is_fresh(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client already has this representation."""
+    given = if_none_match or ""
     return etag in {tag.strip().removeprefix("W/") for tag in given.split(",")} or given.strip() == "*"
 
 
 Wait = Annotated[float, Depends(wait_seconds)]
+IfNoneMatch = Annotated[str | None, Header(description="The ETag of the last answer: 304 while nothing changed.")]
 Paging = Annotated[Cursor, Query()]

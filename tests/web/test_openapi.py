@@ -1,0 +1,178 @@
+"""The OpenAPI document: true, complete, and stable, because clients are generated from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app.web.problems import MEDIA_TYPE
+from tests.web.test_access import MATRIX
+
+# Published names: an operation may be added, never renamed or moved.
+OPERATIONS = {
+    "upload_dataset": "post /v1/datasets",
+    "list_datasets": "get /v1/datasets",
+    "get_dataset": "get /v1/datasets/{dataset_id}",
+    "get_dataset_profile": "get /v1/datasets/{dataset_id}/profile",
+    "list_dataset_rows": "get /v1/datasets/{dataset_id}/rows",
+    "download_dataset": "get /v1/datasets/{dataset_id}/content",
+    "delete_dataset": "delete /v1/datasets/{dataset_id}",
+    "list_specs": "get /v1/specs",
+    "get_spec": "get /v1/specs/{name}",
+    "create_job": "post /v1/jobs",
+    "validate_job": "post /v1/jobs:validate",
+    "list_jobs": "get /v1/jobs",
+    "get_job": "get /v1/jobs/{job_id}",
+    "retry_job": "post /v1/jobs/{job_id}/retry",
+    "cancel_job": "post /v1/jobs/{job_id}/cancel",
+    "pause_job": "post /v1/jobs/{job_id}/pause",
+    "resume_job": "post /v1/jobs/{job_id}/resume",
+    "finish_job": "post /v1/jobs/{job_id}/finish",
+    "list_job_events": "get /v1/jobs/{job_id}/events",
+    "list_job_metrics": "get /v1/jobs/{job_id}/metrics",
+    "list_job_checkpoints": "get /v1/jobs/{job_id}/checkpoints",
+    "list_job_logs": "get /v1/jobs/{job_id}/logs",
+    "list_models": "get /v1/models",
+    "get_model": "get /v1/models/{name}",
+    "list_model_versions": "get /v1/models/{name}/versions",
+    "get_model_version": "get /v1/models/{name}/versions/{version}",
+    "download_weights": "get /v1/models/{name}/versions/{version}/weights",
+    "delete_model": "delete /v1/models/{name}",
+    "delete_model_version": "delete /v1/models/{name}/versions/{version}",
+    "get_alias": "get /v1/models/{name}/aliases/{alias}",
+    "put_alias": "put /v1/models/{name}/aliases/{alias}",
+    "delete_alias": "delete /v1/models/{name}/aliases/{alias}",
+    "predict": "post /v1/models/{reference}/predict",
+    "create_key": "post /v1/keys",
+    "list_keys": "get /v1/keys",
+    "get_key": "get /v1/keys/{key_id}",
+    "revoke_key": "delete /v1/keys/{key_id}",
+    "list_projects": "get /v1/projects",
+    "list_audit": "get /v1/audit",
+    "healthz": "get /healthz",
+    "readyz": "get /readyz",
+    "metrics": "get /metrics",
+}
+WITHOUT_A_KEY = {"healthz", "readyz"}
+TEXT_ANSWERS = {"metrics", "download_dataset", "download_weights"}
+
+
+@pytest.fixture
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document."""
+    return app.openapi()
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every operation by its id."""
+    return {
+        operation["operationId"]: operation | {"call": f"{method} {path}"}
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def fits(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    """Raise unless a value fits a schema of the document."""
+    jsonschema_rs.validate({**schema, "components": document["components"]}, value)
+
+
+def schemas(node: Any) -> list[dict[str, Any]]:
+    """Every part of the document that has examples."""
+    if isinstance(node, dict):
+        inside = [child for name, child in node.items() if name not in ("example", "examples")]
+    else:
+        inside = node if isinstance(node, list) else []
+    found = [part for child in inside for part in schemas(child)]
+    return [*found, node] if isinstance(node, dict) and isinstance(node.get("examples"), list) else found
+
+
+def test_the_document_is_openapi_3_1_and_served(client: TestClient, document: dict[str, Any]) -> None:
+    served = client.get("/openapi.json")
+    assert served.headers["content-type"] == "application/json"
+    assert served.json() == document
+    assert document["openapi"].startswith("3.1.")
+    assert document["info"]["title"] == "maas"
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+
+
+def test_published_operations_keep_their_names_and_places(document: dict[str, Any]) -> None:
+    assert {name: operation["call"] for name, operation in operations(document).items()} == OPERATIONS
+
+
+def test_the_document_knows_every_route_but_itself(document: dict[str, Any]) -> None:
+    assert set(operations(document)) == set(MATRIX) - {"openapi", "docs"}
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(node: Any) -> set[str]:
+        inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        found = {node["$ref"]} if isinstance(node, dict) and isinstance(node.get("$ref"), str) else set()
+        return found.union(*(references(child) for child in inside))
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= known
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(schema)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_is_described_typed_and_says_how_it_fails(document: dict[str, Any], name: str) -> None:
+    operation = operations(document)[name]
+    assert operation["description"]
+    assert operation["tags"]
+    assert operation["security"] == ([] if name in WITHOUT_A_KEY else [{"key": []}])
+    for parameter in operation.get("parameters", []):
+        assert parameter.get("description"), parameter["name"]
+    good = [status for status in operation["responses"] if status.startswith("2")]
+    assert good
+    for status in good:
+        content = operation["responses"][status].get("content", {})
+        assert bool(content) == (status != "204")
+        for media_type, part in content.items():
+            assert part.get("schema") or name in TEXT_ANSWERS, media_type
+            if media_type == "application/json":
+                assert part["schema"] != {}
+    for status, response in operation["responses"].items():
+        if status >= "400":
+            assert response["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            assert response["description"]
+    if name not in WITHOUT_A_KEY:
+        assert {"401", "403", "421", "503"} <= set(operation["responses"])
+
+
+def test_no_framework_error_is_left(document: dict[str, Any]) -> None:
+    assert "ValidationError" not in str(document["components"]["schemas"].keys())
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    checked = 0
+    for schema in schemas(document):
+        for example in schema["examples"]:
+            fits(document, schema, example)
+            checked += 1
+    assert checked > 10
+
+
+def test_requests_and_answers_have_examples(document: dict[str, Any]) -> None:
+    for name in ("JobCreate", "JobRead", "KeyCreate", "DatasetRead", "AliasWrite", "PredictResponse"):
+        assert document["components"]["schemas"][name]["examples"], name
+
+
+def test_creates_document_the_key_that_makes_them_repeatable(document: dict[str, Any]) -> None:
+    for name in ("upload_dataset", "create_job", "retry_job", "create_key"):
+        names = {parameter["name"].lower() for parameter in operations(document)[name]["parameters"]}
+        assert "idempotency-key" in names, name
+        headers = operations(document)[name]["responses"]["201"]["headers"]
+        assert "Location" in headers, name
+
+
+def test_polls_document_their_headers(document: dict[str, Any]) -> None:
+    names = {parameter["name"].lower() for parameter in operations(document)["get_job"]["parameters"]}
+    assert {"prefer", "if-none-match"} <= names
+    assert "304" in operations(document)["get_job"]["responses"]
