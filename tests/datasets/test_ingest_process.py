@@ -138,8 +138,10 @@ def test_every_end_of_the_child_has_an_answer(
     child.write_text(f"import os, signal, sys, time\nsys.stdin.read()\n{body}\n")
     monkeypatch.setattr(ingest_module, "CHILD", (str(child),))
     monkeypatch.setattr(ingest_module, "EXIT_SECONDS", 0.5)
+    begin = time.monotonic()
     with pytest.raises(error, match=said):
         ingest(source, format="csv", folder=folder, limits=IngestLimits(wall_seconds=3))
+    assert time.monotonic() - begin < 20
     assert os.listdir(folder) == []
 
 
