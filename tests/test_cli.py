@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app import __version__, cli, cli_command, cli_doctor, cli_output
+from app.settings import load
 from tests.conftest import PENGUINS, ROOT
 from tests.processes import Server, eventually, free_port
 
@@ -173,7 +174,7 @@ def test_migrate_makes_a_database_that_serves(tmp_path: Path) -> None:
 
 
 def test_doctor_finds_nothing_wrong_with_a_running_server(server: Server) -> None:
-    done = process("doctor", "--json", "--data-dir", server.folder, "--url", server.url)
+    done = process("doctor", "--json", "--data-dir", server.folder, "--url", server.url, **server.environment)
     found = {each["check"]: each for each in json.loads(done.stdout)}
     assert {name for name, each in found.items() if each["status"] == "fail"} == set(), done.stdout
     assert done.returncode == 0
@@ -181,16 +182,19 @@ def test_doctor_finds_nothing_wrong_with_a_running_server(server: Server) -> Non
 
 
 def test_doctor_fails_on_a_database_that_does_not_answer(tmp_path: Path) -> None:
-    settings = {"MAAS_DATABASE_URL": f"postgresql+psycopg://maas@127.0.0.1:{free_port()}/maas"}
-    done = process("doctor", "--json", "--data-dir", tmp_path, **settings)
-    found = {each["check"]: each for each in json.loads(done.stdout)}
-    assert found["database"]["status"] == "fail"
+    url = f"postgresql+psycopg://maas@127.0.0.1:{free_port()}/maas"
+    finding = cli_doctor.check_database(load(environ={}, data_dir=tmp_path, database_url=url))
+    assert finding.status == "fail"
+    assert "MAAS_DATABASE_URL" in finding.advice
+
+
+def test_doctor_exits_with_1_when_a_check_fails(tmp_path: Path) -> None:
+    done = process("doctor", "--json", "--data-dir", tmp_path, MAAS_PORT="x")
     assert done.returncode == 1
+    assert json.loads(done.stdout)[-1]["status"] == "fail"
 
 
 def test_doctor_warns_of_a_key_that_others_can_read(tmp_path: Path) -> None:
-    from app.settings import load
-
     tmp_path.chmod(0o700)
     (tmp_path / "admin.key").write_text("k")
     (tmp_path / "admin.key").chmod(0o644)
@@ -198,15 +202,13 @@ def test_doctor_warns_of_a_key_that_others_can_read(tmp_path: Path) -> None:
     assert (finding.status, finding.advice) == ("warn", f"chmod 0600 {tmp_path / 'admin.key'}")
 
 
-def test_the_demo_walks_the_path_leaves_and_walks_it_again(tmp_path: Path) -> None:
-    for version in (1, 2):
-        done = process("demo", "--exit", "--data-dir", tmp_path / "demo", "--port", free_port())
-        assert done.returncode == 0, done.stderr
-        assert f"version {version} of data set 'penguins'" in done.stdout
-        assert f"penguins@{version}" in done.stdout
-        assert "Iceland" in done.stdout
-        assert "/docs" in done.stdout
-        assert not (tmp_path / "demo" / "demo.url").exists()
+def test_the_demo_walks_the_path_and_leaves(tmp_path: Path) -> None:
+    done = process("demo", "--exit", "--data-dir", tmp_path / "demo", "--port", free_port())
+    assert done.returncode == 0, done.stderr
+    assert "344 rows, version 1 of data set 'penguins'" in done.stdout
+    for shown in ("bill_length_mm", "baseline (test)", "penguins@1", "'Iceland' is not a category", "/docs", "curl -H"):
+        assert shown in done.stdout
+    assert not (tmp_path / "demo" / "demo.url").exists()
 
 
 def test_a_second_demo_uses_the_server_of_the_first(tmp_path: Path) -> None:
@@ -220,6 +222,8 @@ def test_a_second_demo_uses_the_server_of_the_first(tmp_path: Path) -> None:
         assert first.wait(60) == 0
     assert again.returncode == 0, again.stderr
     assert "Using the server at" in again.stdout
+    assert "version 2 of data set 'penguins'" in again.stdout
+    assert "penguins@2" in again.stdout
 
 
 def test_help_needs_neither_http_nor_the_service() -> None:
