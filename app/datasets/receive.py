@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from python_multipart.exceptions import MultipartParseError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from app.errors import Invalid, Malformed
-from app.storage import CHUNK_BYTES, Incoming, disk_faults_are_507
+from app.datasets.form import Form
+from app.storage import CHUNK_BYTES, Incoming
 
 HEAD_BYTES = 4096
 MAX_NAME_CHARACTERS = 255
@@ -27,45 +25,28 @@ class Received:
 
 
 async def receive(request: Request, incoming: Incoming) -> Received:
-    """Write the body, or the part `file` of a multipart body, into `incoming`.
+    """Write the body, or the part `file` of a form, into `incoming`.
 
     Raises: Malformed, Invalid, TooLarge, StorageFull.
     """
     content_type = request.headers.get("content-type")
-    if (content_type or "").lower().startswith("multipart/"):
-        return await _receive_form(request, incoming)
+    if content_type is None or not content_type.lower().startswith("multipart/form-data"):
+        return Received(_text(content_type), None, await _write(request.stream(), incoming))
+    form = Form(content_type)
+    head = await _write(form.file(request.stream()), incoming)
+    return Received(_text(form.content_type), _text(form.filename), head)
+
+
+async def _write(pieces: AsyncIterator[bytes], incoming: Incoming) -> bytes:
     head, buffer = b"", bytearray()
-    async for chunk in request.stream():
-        buffer += chunk
+    async for piece in pieces:
+        buffer += piece
         if len(buffer) >= CHUNK_BYTES:
             head = head or bytes(buffer[:HEAD_BYTES])
             await run_in_threadpool(incoming.write, bytes(buffer))
             buffer.clear()
-    if buffer:
-        head = head or bytes(buffer[:HEAD_BYTES])
-        await run_in_threadpool(incoming.write, bytes(buffer))
-    return Received(content_type, None, head)
-
-
-async def _receive_form(request: Request, incoming: Incoming) -> Received:
-    try:
-        with disk_faults_are_507():
-            form = await request.form(max_files=1, max_fields=16)
-    except (HTTPException, MultipartParseError) as error:
-        detail = getattr(error, "detail", None) or "it cannot be parsed"
-        raise Malformed(f"The multipart body is broken: {detail}", code="malformed-multipart") from None
-    try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            detail = "A multipart upload needs a part named 'file' that has a file name."
-            raise Invalid(detail, errors=[{"pointer": "/file", "detail": detail}])
-        head = b""
-        while chunk := await file.read(CHUNK_BYTES):
-            head = head or chunk[:HEAD_BYTES]
-            await run_in_threadpool(incoming.write, chunk)
-        return Received(_text(file.content_type), _text(file.filename), head)
-    finally:
-        await form.close()
+    await run_in_threadpool(incoming.write, bytes(buffer))
+    return head or bytes(buffer[:HEAD_BYTES])
 
 
 def _text(name: str | None) -> str | None:
