@@ -39,6 +39,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._timer: TimerHandle | None = None
         self._num_begun = 0
+        self._is_between = True
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -48,20 +49,29 @@ class _LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        unfinished = self._in_head and self._num_begun
+        # The head that all of these bytes belong to, if they leave it unfinished.
+        head = self._num_begun + self._is_between if self._in_head else None
         super().data_received(data)
-        # The parser keeps an unfinished header to itself, so bytes that began and left the same head unfinished are
-        # counted here; those that share a chunk with the end of an earlier request are not, as nobody knows how many.
-        if self._in_head and unfinished == self._num_begun:
+        # The parser keeps an unfinished header to itself, so its bytes are counted here; those that share a chunk with
+        # the end of an earlier request are not, as nobody knows how many they are.
+        if self._in_head and not self._is_between and self._num_begun == head:
             self._num_head_bytes += len(data)
             self._check_head()
+        if self._timer is None and not self.transport.is_closing() and not self._is_answering():
+            # Bytes that begin no request, such as an empty line, have ended uvicorn's own patience with idle clients.
+            self._watch(self.head_timeout_seconds)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._num_begun += 1
+        self._is_between = False
         self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            # After the body it would join the headers that the request was admitted with.
+            self._refuse(400, "malformed-request", "Headers after the body are not read.")
+            return
         super().on_header(name, value)
         self._num_hosts += name.lower() == b"host"
 
@@ -92,7 +102,7 @@ class _LimitedProtocol(HttpToolsProtocol):
             return
         self._watch(None)
         super().on_message_complete()
-        self._in_head = True
+        self._in_head = self._is_between = True
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed-request", "This is not an HTTP request that the server can read.")
@@ -112,7 +122,11 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._timer.cancel()
         self._timer = self.loop.call_later(timeout_seconds, self._time_out) if timeout_seconds else None
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _time_out(self) -> None:
+        self._timer = None
         if self.flow is not None and self.flow.read_paused:
             # The application is behind, not the client.
             self._watch(self.body_timeout_seconds)
