@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import MaasError
 from app.web import problems
 from app.web.routing import PolicyRoute, walk
+EXPECTED = tuple(kind for kind in problems.HANDLERS if isinstance(kind, type))
 
 
 class Direct:
@@ -37,8 +37,7 @@ class Direct:
 async def _answer(route: PolicyRoute, request: Request) -> None:
     try:
         response = await route.endpoint(await route.admit(request))
-    except MaasError as error:
-        response = problems.respond(request, error)
-    except ClientDisconnect:
-        return
+    except EXPECTED as error:
+        respond = next(problems.HANDLERS[kind] for kind in EXPECTED if isinstance(error, kind))
+        response = await respond(request, error)
     await response(request.scope, request.receive, request._send)

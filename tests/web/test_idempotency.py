@@ -157,8 +157,14 @@ def test_a_database_that_is_away_is_503(app: FastAPI, client: TestClient) -> Non
     def fail(*_: Any) -> None:
         raise OperationalError("SELECT", {}, Exception("gone"))
 
+    assert client.get("/v1/keys").status_code == 200
     event.listen(app.state.engine, "before_cursor_execute", fail)
-    answers = [client.get("/v1/keys"), client.post("/v1/keys", json=KEY), client.get("/readyz")]
+    answers = [
+        client.get("/v1/keys"),
+        client.post("/v1/keys", json=KEY),
+        client.get("/readyz"),
+        client.post("/v1/models/m/predict", json={"rows": [{}]}),
+    ]
     event.remove(app.state.engine, "before_cursor_execute", fail)
     for answer in answers:
         assert_problem(answer, 503, "db-unavailable")
