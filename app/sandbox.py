@@ -83,8 +83,7 @@ def available_layers() -> dict[str, str]:
     }
     details = {"landlock": f"available: version {abi}" + ("" if abi >= 4 else ", without TCP rules")}
     return {
-        layer: f"missing: {reason}" if reason else details.get(layer, "available")
-        for layer, reason in reasons.items()
+        layer: f"missing: {reason}" if reason else details.get(layer, "available") for layer, reason in reasons.items()
     }
 
 
@@ -129,9 +128,7 @@ def _restrict_files(read: Sequence[Path], write: Sequence[Path]) -> str:
         raise SandboxUnavailable("the kernel has none")
     if len(os.listdir("/proc/self/task")) > 1:
         raise SandboxUnavailable("other threads are already running")
-    landlock.restrict(
-        [*read, *map(Path, SYSTEM_READ), *_python_folders()], [*write, *map(Path, SYSTEM_WRITE)]
-    )
+    landlock.restrict([*read, *map(Path, SYSTEM_READ), *_python_folders()], [*write, *map(Path, SYSTEM_WRITE)])
     return f"landlock:{abi}"
 
 

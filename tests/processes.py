@@ -29,7 +29,7 @@ class Server:
         self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Server:
+    def start(self, *, poll_seconds: float = 0.05) -> Server:
         """Start it and wait until it answers."""
         self.http = httpx.Client(base_url=self.url, timeout=90)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAAS_")}
@@ -42,7 +42,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._is_ready, seconds=START_SECONDS)
+        eventually(self._is_ready, seconds=START_SECONDS, poll_seconds=poll_seconds)
         self.http.headers["authorization"] = f"Bearer {self.key}"
         return self
 
@@ -131,13 +131,13 @@ class Server:
         return answer
 
 
-def eventually(look: Callable[[], Value | None], *, seconds: float = 20.0) -> Value:
+def eventually(look: Callable[[], Value | None], *, seconds: float = 20.0, poll_seconds: float = 0.05) -> Value:
     """The first true value that `look` gives within the time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := look():
             return value
-        time.sleep(0.05)
+        time.sleep(poll_seconds)
     raise AssertionError(f"nothing within {seconds} seconds")
 
 

@@ -52,18 +52,13 @@ WRITES_FILES = {
     "serve": "the lock file has no content",
     "cli_demo": "the demo's own log and address",
     "cli_trial": "the order of one trial run, in a folder of its own",
-    "datasets.parsing": "writes its result into the folder of one ingest, in the sandbox",
     "datasets.ingest": "hands the parser its order, in the folder of one ingest",
     "datasets.delimited": "transcodes into the folder of one ingest, in the sandbox",
-    "datasets.json_rows": "rewrites JSON into the folder of one ingest, in the sandbox",
-    "datasets.inference": "writes Parquet into the folder of one ingest, in the sandbox",
     "jobs.executors.child": "a training child writes into its attempt folder only",
     "jobs.executors.local": "the log of an attempt, in the attempt's folder",
     "jobs.training": "the order of an attempt, in the attempt's folder",
-    "learning.reporting": "checkpoints in the attempt folder; the worker stores copies",
     "learning.weights": "writes where its caller says",
     "learning.train": "results in the attempt folder; the worker stores copies",
-    "learning.loop": "checkpoints in the attempt folder; the worker stores copies",
 }
 BANNED_MODULES = frozenset(["pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "multiprocessing"])
 BANNED_CALLS = frozenset(

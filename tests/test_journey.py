@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -46,60 +47,75 @@ def as_csv(rows: list[dict[str, str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def test_a_stranger_uploads_trains_watches_and_predicts(serve: Callable[..., Server]) -> None:
-    http = serve().http
-    train, test = split()
-    assert (len(train), len(test)) == (275, 69)
+TYPES = {
+    "species": "category",
+    "island": "category",
+    "bill_length_mm": "real",
+    "bill_depth_mm": "real",
+    "flipper_length_mm": "integer",
+    "body_mass_g": "integer",
+    "sex": "category",
+    "year": "integer",
+}
 
-    answer = http.post("/v1/datasets?name=penguins", content=as_csv(train), headers={"content-type": "text/csv"})
-    dataset = answer.json()
+
+def upload(http: httpx.Client, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """The rows as a data set, whose columns are understood."""
+    answer = http.post("/v1/datasets?name=penguins", content=as_csv(rows), headers={"content-type": "text/csv"})
+    dataset: dict[str, Any] = answer.json()
     assert (answer.status_code, dataset["status"], dataset["num_rows"]) == (201, "ready", 275)
-    types = {column["name"]: column["type"] for column in dataset["columns"]}
-    assert types == {
-        "species": "category",
-        "island": "category",
-        "bill_length_mm": "real",
-        "bill_depth_mm": "real",
-        "flipper_length_mm": "integer",
-        "body_mass_g": "integer",
-        "sex": "category",
-        "year": "integer",
-    }
+    assert {column["name"]: column["type"] for column in dataset["columns"]} == TYPES
     assert sum(column["num_missing"] for column in dataset["columns"]) > 10
-    assert {spec["name"] for spec in http.get("/v1/specs").json()["data"]} >= {"dense", "linear"}
+    return dataset
 
-    answer = http.post("/v1/jobs", json={"dataset": dataset["id"], "target": "species"})
-    job = answer.json()
-    assert (answer.status_code, job["status"], job["model"]) == (201, "queued", "penguins")
-    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
 
-    with http.stream("GET", f"/v1/jobs/{job['id']}/events", headers={"accept": "text/event-stream"}) as stream:
+def watch(http: httpx.Client, job_id: str) -> None:
+    """Follow the job's events to their end: none is missing."""
+    with http.stream("GET", f"/v1/jobs/{job_id}/events", headers={"accept": "text/event-stream"}) as stream:
         lines = [line for line in stream.iter_lines() if line]
     numbers = [int(line[4:]) for line in lines if line.startswith("id: ")]
     assert numbers == list(range(1, len(numbers) + 1))
     assert lines[-2] == "event: done"
 
+
+def train(http: httpx.Client, dataset: dict[str, Any]) -> dict[str, Any]:
+    """A job with nothing but defaults, watched to its end."""
+    answer = http.post("/v1/jobs", json={"dataset": dataset["id"], "target": "species"})
+    job: dict[str, Any] = answer.json()
+    assert (answer.status_code, job["status"], job["model"]) == (201, "queued", "penguins")
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    watch(http, job["id"])
     job = http.get(f"/v1/jobs/{job['id']}", headers={"prefer": "wait=60"}).json()
     assert (job["status"], job["model_version"], job["error"]) == ("succeeded", "penguins@1", None)
     assert job["metrics"]["test"]["accuracy"] > job["metrics"]["baseline"]["test"]["accuracy"]
     losses = http.get(f"/v1/jobs/{job['id']}/metrics?limit=1000").json()["data"]
     assert losses[-1]["values"]["train_loss"] < losses[0]["values"]["train_loss"] / 5
+    return job
+
+
+def test_a_stranger_uploads_trains_watches_and_predicts(serve: Callable[..., Server]) -> None:
+    http = serve().http
+    known, unknown = split()
+    assert (len(known), len(unknown)) == (275, 69)
+    dataset = upload(http, known)
+    assert {spec["name"] for spec in http.get("/v1/specs").json()["data"]} >= {"dense", "linear"}
+    job = train(http, dataset)
 
     version = http.get("/v1/models/penguins/versions/1").json()
     assert version["digests"]["dataset"] == dataset["sha256"]
     assert version["lineage"]["job"] == job["id"]
     assert [model["name"] for model in http.get("/v1/models").json()["data"]] == ["penguins"]
 
-    answer = http.post("/v1/models/penguins@1/predict", json={"rows": [typed(row) for row in test]})
+    answer = http.post("/v1/models/penguins@1/predict", json={"rows": [typed(row) for row in unknown]})
     predictions = answer.json()["predictions"]
-    right = sum(p["label"] == row["species"] for p, row in zip(predictions, test, strict=True))
-    assert right / len(test) >= 0.97
+    right = sum(p["label"] == row["species"] for p, row in zip(predictions, unknown, strict=True))
+    assert right / len(unknown) >= 0.97
     assert all(abs(sum(p["probabilities"].values()) - 1) < 1e-5 for p in predictions)
-    warned = [p for p, row in zip(predictions, test, strict=True) if "" in row.values() or "NA" in row.values()]
-    assert warned
-    assert all(p["warnings"] for p in warned)
+    gaps = [p for p, row in zip(predictions, unknown, strict=True) if {"", "NA"} & set(row.values())]
+    assert gaps
+    assert all(p["warnings"] for p in gaps)
 
-    matrix = {"columns": list(typed(test[0])), "data": [list(typed(row).values()) for row in test]}
+    matrix = {"columns": list(typed(unknown[0])), "data": [list(typed(row).values()) for row in unknown]}
     assert http.post("/v1/models/penguins/predict", json=matrix).json()["predictions"] == predictions
 
 

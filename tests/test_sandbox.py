@@ -35,18 +35,14 @@ layers = sandbox.confine(
 
 
 ALL_LAYERS = "['landlock', 'no_new_privs', 'rlimits', 'seccomp']"
-FOLLOWED_LINK = (
-    "os.symlink(folder / 'secret', folder / 'writable' / 'link'); open(folder / 'writable' / 'link')"
-)
+FOLLOWED_LINK = "os.symlink(folder / 'secret', folder / 'writable' / 'link'); open(folder / 'writable' / 'link')"
 
 
 def run_confined(folder: Path, body: str, imports: str = "") -> str:
     """What a confined child prints; an exception it meets is printed by name."""
     (folder / "readable").mkdir(exist_ok=True)
     (folder / "writable").mkdir(exist_ok=True)
-    attempt = (
-        f"try:\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\nexcept BaseException as fault:\n"
-    )
+    attempt = f"try:\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\nexcept BaseException as fault:\n"
     code = CONFINE.format(imports=imports) + attempt + "    print(type(fault).__name__)\n"
     child = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
@@ -87,9 +83,7 @@ def run_confined(folder: Path, body: str, imports: str = "") -> str:
         ("pid = os.fork() or os._exit(7); print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))", "7"),
     ],
 )  # fmt: skip
-def test_a_confined_child_can_do_what_it_needs_and_nothing_else(
-    tmp_path: Path, attempt: str, answer: str
-) -> None:
+def test_a_confined_child_can_do_what_it_needs_and_nothing_else(tmp_path: Path, attempt: str, answer: str) -> None:
     (tmp_path / "secret").write_text("secret")
     assert run_confined(tmp_path, attempt) == answer
 
@@ -154,18 +148,14 @@ def test_looking_at_the_layers_confines_nobody() -> None:
 
 
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
-    child_code = (
-        "import os, sys, time; from app.sandbox import die_with_parent; die_with_parent(int(sys.argv[1]))"
-    )
+    child_code = "import os, sys, time; from app.sandbox import die_with_parent; die_with_parent(int(sys.argv[1]))"
     child_code += "; print(os.getpid(), flush=True); time.sleep(60)"
     parent_code = (
         "import os, subprocess, sys, time\n"
         f"subprocess.Popen([sys.executable, '-c', {child_code!r}, str(os.getpid())])\n"
         "time.sleep(60)\n"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", parent_code], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", parent_code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     parent.kill()
@@ -176,9 +166,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_child_whose_parent_is_gone_already_exits() -> None:
     code = "from app.sandbox import die_with_parent; die_with_parent(1 << 22); print('alive')"
-    child = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=30
-    )
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=30)
     assert (child.returncode, child.stdout) == (1, b"")
 
 

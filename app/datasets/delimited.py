@@ -199,11 +199,7 @@ def _refuse(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     errors = []
     for line, (_, kind, message) in zip(lines, rejected, strict=True):
         counts = COUNTED.search(message)
-        detail = (
-            "has {1} fields where the header has {0}".format(*counts.groups())
-            if counts
-            else REJECTED.get(kind)
-        )
+        detail = "has {1} fields where the header has {0}".format(*counts.groups()) if counts else REJECTED.get(kind)
         errors.append((pointer("lines", line), detail or "cannot be read"))
     raise invalid(f"Line {lines[0]} {errors[0][1]}.", errors)
 

@@ -81,9 +81,7 @@ def sniff_format(content_type: str | None, filename: str | None, head: bytes) ->
     if declared not in UNDECLARED:
         raise UnsupportedMedia(f"The content type {shown(declared)} is not read here. {ADVICE}")
     if kind:
-        raise UnsupportedMedia(
-            " ".join([f"The file is {kind}.", REASONS.get(kind, ""), ADVICE]).replace("  ", " ")
-        )
+        raise UnsupportedMedia(" ".join([f"The file is {kind}.", REASONS.get(kind, ""), ADVICE]).replace("  ", " "))
     if head.startswith(PARQUET_MAGIC):
         return "parquet"
     extension = (filename or "").rpartition(".")[2].lower()

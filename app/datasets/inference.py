@@ -95,9 +95,7 @@ def _possible(column: Column, fits: set[str] | None, requested: Requested) -> tu
     return (*(kind for kind in column.candidates if fits is None or kind in fits), "string")
 
 
-def _fitting_types(
-    connection: duckdb.DuckDBPyConnection, sample: list[tuple[str | None, ...]]
-) -> dict[int, set[str]]:
+def _fitting_types(connection: duckdb.DuckDBPyConnection, sample: list[tuple[str | None, ...]]) -> dict[int, set[str]]:
     """By position, the types that all sampled cells of a column have; columns without cells are left out.
 
     The sample is turned on its side: one long column of cells costs one set of rules, not one per column.
@@ -114,9 +112,7 @@ def _fitting_types(
     }
 
 
-def _census(
-    connection: duckdb.DuckDBPyConnection, source: Source, possible: list[tuple[str, ...]]
-) -> list[str]:
+def _census(connection: duckdb.DuckDBPyConnection, source: Source, possible: list[tuple[str, ...]]) -> list[str]:
     """For every column the first possible type that all its cells have; strings where all are missing."""
     types = [kinds[0] for kinds in possible]
     unsettled = [i for i, kinds in enumerate(possible) if len(kinds) > 1]

@@ -77,9 +77,7 @@ def _kinds(objects: Iterator[tuple[Place, Any]], limits: IngestLimits) -> dict[s
     return kinds
 
 
-def _add_shape(
-    kinds: dict[str, set[str]], place: Place, shape: tuple[tuple[str, ...], tuple[type, ...]]
-) -> None:
+def _add_shape(kinds: dict[str, set[str]], place: Place, shape: tuple[tuple[str, ...], tuple[type, ...]]) -> None:
     names, types = shape
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)

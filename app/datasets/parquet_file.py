@@ -90,16 +90,12 @@ def _column(name: str, cell: str, kind: str) -> Column:
         # Not nullif: statistics leave NaN out, so a comparison with it is optimised away.
         present = f"CASE WHEN isnan({cell}) THEN NULL ELSE {cell} END"
         finite = f"coalesce(NOT isinf({cell}), true)"
-        return Column(
-            name, f"({present})::VARCHAR", stored="real", value=f"({present})::DOUBLE", accepts=finite
-        )
+        return Column(name, f"({present})::VARCHAR", stored="real", value=f"({present})::DOUBLE", accepts=finite)
     if kind.startswith("DECIMAL("):
         return Column(name, text, stored="real", value=f"{cell}::DOUBLE")
     if kind in MOMENTS:
         moment = f"{cell}::TIMESTAMPTZ"
-        return Column(
-            name, text, stored="datetime", value=moment, accepts=f"coalesce({in_range(moment)}, true)"
-        )
+        return Column(name, text, stored="datetime", value=moment, accepts=f"coalesce({in_range(moment)}, true)")
     return Column(name, cell if kind == "VARCHAR" else text, STRING_CELL)
 
 
@@ -125,15 +121,11 @@ def _check_decoded(
         size_bytes += sum(map(int, lengths))
         if size_bytes > limits.decoded_bytes:
             raise TooLarge(f"The table decodes to over {limits.decoded_bytes:,} bytes, which is the limit.")
-        broken = rows(
-            connection, _select("coalesce(bool_or(contains({}, chr(0))), false)", cells, source.relation)
-        )[0]
+        broken = rows(connection, _select("coalesce(bool_or(contains({}, chr(0))), false)", cells, source.relation))[0]
         for column, is_broken in zip(batch, broken, strict=True):
             if is_broken:
                 fault = "holds NUL characters"
-                raise invalid(
-                    f"Column {shown(column.name)} {fault}.", [(pointer("columns", column.name), fault)]
-                )
+                raise invalid(f"Column {shown(column.name)} {fault}.", [(pointer("columns", column.name), fault)])
 
 
 def _select(aggregate: str, cells: list[str], relation: str) -> str:

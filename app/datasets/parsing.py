@@ -92,9 +92,7 @@ def parse(path: Path, file_format: str, limits: IngestLimits, types: dict[str, s
     return {"num_rows": num_rows, "columns": columns, "profile": profile, "details": source.details}
 
 
-def _open(
-    connection: duckdb.DuckDBPyConnection, path: Path, file_format: str, limits: IngestLimits
-) -> Source:
+def _open(connection: duckdb.DuckDBPyConnection, path: Path, file_format: str, limits: IngestLimits) -> Source:
     if file_format == "parquet":
         return open_parquet(connection, str(path), limits)
     if file_format == "ndjson":

@@ -71,9 +71,7 @@ def _open(connection: duckdb.DuckDBPyConnection, parquet: str, names: list[str],
     """Make these columns known as c0, c1, … of `stored`, in memory if they are small."""
     kind = "TABLE" if num_rows * NUM_COLUMNS_AT_ONCE <= MAX_CELLS_IN_MEMORY else "VIEW"
     cells = ", ".join(f"{identifier(name)} AS c{i}" for i, name in enumerate(names))
-    connection.execute(
-        f"CREATE OR REPLACE TEMP {kind} stored AS SELECT {cells} FROM read_parquet({literal(parquet)})"
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP {kind} stored AS SELECT {cells} FROM read_parquet({literal(parquet)})")
 
 
 def _described(

@@ -158,9 +158,7 @@ def _find(request: Request, caller: Caller, dataset_id: str) -> DatasetRow:
         return row
 
 
-def _read(
-    name: str, received: Received, incoming: Incoming, storage: Storage, settings: Settings
-) -> service.Upload:
+def _read(name: str, received: Received, incoming: Incoming, storage: Storage, settings: Settings) -> service.Upload:
     kind = sniff_format(received.content_type, received.filename, received.head)
     with storage.work_folder() as folder:
         table: Ingested = ingest(

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def read_rows(
-    parquet: Path, columns: Sequence[str] | None, *, offset: int, limit: int
-) -> list[dict[str, Any]]:
+def read_rows(parquet: Path, columns: Sequence[str] | None, *, offset: int, limit: int) -> list[dict[str, Any]]:
     """At most `limit` rows from the 0-based `offset` on; `columns` None means all of them.
 
     Missing values are None, moments RFC 3339 in UTC. Raises KeyError for a column the table does not have.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.tables import JobEventRow, JobLogRow, JobMetricRow, JobRow, now
+from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobMetricRow, JobRow, now
+
+NUM_CHECKPOINTS_KEPT = 2
 
 
 def event(kind: str, message: str, level: str = "info", **data: Any) -> dict[str, Any]:
@@ -44,6 +46,26 @@ def drop_metrics(session: Session, job_id: str, *, after_step: int) -> None:
     session.execute(delete(JobMetricRow).where(JobMetricRow.job_id == job_id, JobMetricRow.step > after_step))
 
 
+def store_checkpoint(session: Session, row: CheckpointRow) -> None:
+    """List a checkpoint and forget all but the newest."""
+    # An attempt that went on from an older checkpoint reaches the same step again, with the same bytes.
+    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == row.job_id, CheckpointRow.step == row.step))
+    session.add(row)
+    session.flush()
+    newest = _by_step(row.job_id).with_only_columns(CheckpointRow.id).limit(NUM_CHECKPOINTS_KEPT)
+    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == row.job_id, CheckpointRow.id.not_in(newest)))
+
+
+def newest_checkpoint(session: Session, job_id: str) -> CheckpointRow | None:
+    """Where the next attempt goes on."""
+    return session.scalars(_by_step(job_id).limit(1)).first()
+
+
+def list_checkpoints(session: Session, job_id: str) -> Sequence[CheckpointRow]:
+    """The stored checkpoints of a job, newest first."""
+    return session.scalars(_by_step(job_id)).all()
+
+
 def append_log(session: Session, job_id: str, attempt: int, text: str) -> None:
     """Store a piece of what a process of the job wrote."""
     last = session.scalars(select(func.max(JobLogRow.seq)).where(JobLogRow.job_id == job_id)).one() or 0
@@ -67,3 +89,7 @@ def list_logs(session: Session, job_id: str, *, after: int, limit: int) -> Seque
     """Pieces of log with a number above `after`, in order."""
     query = select(JobLogRow).where(JobLogRow.job_id == job_id, JobLogRow.seq > after)
     return session.scalars(query.order_by(JobLogRow.seq).limit(limit)).all()
+
+
+def _by_step(job_id: str) -> Select[CheckpointRow]:
+    return select(CheckpointRow).where(CheckpointRow.job_id == job_id).order_by(CheckpointRow.step.desc())

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import audit
@@ -31,7 +31,6 @@ from app.principal import Principal
 from app.tables import CheckpointRow, JobRow, now
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-NUM_CHECKPOINTS_KEPT = 2
 
 
 class LeaseLost(Exception):
@@ -116,24 +115,8 @@ def beat(session: Session, lease: Lease, report: Beat) -> str | None:
 def save_checkpoint(session: Session, lease: Lease, row: CheckpointRow) -> None:
     """List a checkpoint, after its bytes were stored, and forget all but the newest. Raises: LeaseLost."""
     _write(session, lease, heartbeat_seq=JobRow.heartbeat_seq + 1)
-    # An attempt that went on from an older checkpoint reaches the same step again, with the same bytes.
-    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == row.job_id, CheckpointRow.step == row.step))
-    session.add(row)
-    session.flush()
-    newest = (
-        select(CheckpointRow.id)
-        .where(CheckpointRow.job_id == row.job_id)
-        .order_by(CheckpointRow.step.desc())
-        .limit(NUM_CHECKPOINTS_KEPT)
-    )
-    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == row.job_id, CheckpointRow.id.not_in(newest)))
+    journal.store_checkpoint(session, row)
     journal.append(session, row.job_id, [journal.event("checkpoint", f"Checkpoint at step {row.step}.", step=row.step)])
-
-
-def newest_checkpoint(session: Session, job_id: str) -> CheckpointRow | None:
-    """Where the next attempt goes on; metrics reported after it will be reported again, so they go."""
-    query = select(CheckpointRow).where(CheckpointRow.job_id == job_id).order_by(CheckpointRow.step.desc())
-    return session.scalars(query.limit(1)).first()
 
 
 def rewind_metrics(session: Session, lease: Lease, step: int) -> None:

@@ -14,7 +14,7 @@ from app import audit
 from app.datasets import service as datasets
 from app.errors import Conflict, Invalid, NotFound, Unavailable
 from app.ids import new_id
-from app.jobs import queue
+from app.jobs import journal, queue
 from app.jobs.schemas import JobCreate
 from app.learning.errors import LearningError
 from app.learning.plan import plan as make_plan
@@ -129,8 +129,7 @@ def list_page(
 def list_checkpoints(session: Session, principal: Principal, job_id: str) -> Sequence[CheckpointRow]:
     """The stored checkpoints of a job, newest first. Raises: NotFound."""
     job = get(session, principal, job_id)
-    query = select(CheckpointRow).where(CheckpointRow.job_id == job.id)
-    return session.scalars(query.order_by(CheckpointRow.step.desc())).all()
+    return journal.list_checkpoints(session, job.id)
 
 
 ACTIONS = {"cancel": queue.cancel, "pause": queue.pause, "resume": queue.resume, "finish": queue.finish}

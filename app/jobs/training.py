@@ -89,7 +89,7 @@ class Attempt:
         place, job = self.place, self.job
         with place.sessions.begin() as session:
             dataset = datasets.get_by_id(session, job.dataset_id or "")
-            checkpoint = queue.newest_checkpoint(session, job.id)
+            checkpoint = journal.newest_checkpoint(session, job.id)
             queue.rewind_metrics(session, self.lease, checkpoint.step if checkpoint else -1)
         data = place.storage.verified_path(dataset.parquet_sha256)
         resume = None

@@ -1,10 +1,10 @@
 """The few failures that learning expects; everything else that is raised here is a bug.
 
-    LearningError      data or parameters that no spec can use; `code` and `pointer` say where
-    ├── Diverged       the loss stopped being a finite number
-    ├── OutOfMemory    the operating system or the limit refused an allocation
-    └── InvalidWeights a weights file that is not what it claims to be
-    InputError         rows that a trained model cannot answer; one pointer per bad value
+LearningError      data or parameters that no spec can use; `code` and `pointer` say where
+├── Diverged       the loss stopped being a finite number
+├── OutOfMemory    the operating system or the limit refused an allocation
+└── InvalidWeights a weights file that is not what it claims to be
+InputError         rows that a trained model cannot answer; one pointer per bad value
 """
 
 from __future__ import annotations

@@ -113,9 +113,7 @@ class Treatment:
     reason: str | None = None
 
 
-def treatments(
-    columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str | None]
-) -> list[Treatment]:
+def treatments(columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str | None]) -> list[Treatment]:
     """Decide for every column but the reserved ones (target, split) whether and how it is used.
 
     Raises: LearningError pointing below /preparation when an override does not fit its column.
@@ -166,9 +164,9 @@ def _policy(
 
 def _stored_policies(policies: Mapping[str, str], model: type[BaseModel]) -> dict[str, str]:
     # The data set says "impute" without saying how: that is this module's default.
-    return {
-        name: value for name, value in policies.items() if name in model.model_fields and value != "impute"
-    } | ({"wrong_type": "impute"} if policies.get("wrong_type") == "impute" else {})
+    return {name: value for name, value in policies.items() if name in model.model_fields and value != "impute"} | (
+        {"wrong_type": "impute"} if policies.get("wrong_type") == "impute" else {}
+    )
 
 
 def _refuse(name: str, detail: str, *more: str) -> None:

@@ -76,9 +76,7 @@ def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
     )  # fmt: skip
     _tell_left_out(preparation, emit)
     values = table.columns[plan.target["name"]]
-    head = fit_head(
-        values[parts.train], plan.target["type"], plan.task, scaling=plan.preparation.target_scaling
-    )
+    head = fit_head(values[parts.train], plan.target["type"], plan.task, scaling=plan.preparation.target_scaling)
     ready = {}
     for part in PARTS:
         ready[part] = _rows(converted.take(getattr(parts, part)), values[getattr(parts, part)], preparation, head)

@@ -42,9 +42,7 @@ def read_as(table: Table, treatments: Sequence[Treatment]) -> Table:
     for treatment in treatments:
         if treatment.policy is not None:
             report = partial(_refuse_cell, treatment)
-            columns[treatment.name] = convert(
-                table.columns[treatment.name], treatment.stored, treatment.type, report
-            )
+            columns[treatment.name] = convert(table.columns[treatment.name], treatment.stored, treatment.type, report)
     return Table(table.num_rows, columns)
 
 

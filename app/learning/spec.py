@@ -176,9 +176,7 @@ def describe(spec: Spec) -> dict[str, Any]:
         "summary": spec.summary,
         "source": spec.source,
         "tasks": list(spec.tasks),
-        "parameters": [
-            _parameter(name, field, defaults[name]) for name, field in schema["properties"].items()
-        ],
+        "parameters": [_parameter(name, field, defaults[name]) for name, field in schema["properties"].items()],
         "schema": schema,
     }
 

@@ -34,13 +34,6 @@ def add_version(
         .returning(ModelRow.num_versions)
         .execution_options(synchronize_session=False)
     ).one()
-    digests = {
-        "weights": weights.sha256,
-        "graph": graph.sha256,
-        "manifest": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
-        "dataset": job.digests["dataset"],
-        "table": job.digests["table"],
-    }
     session.add(
         ModelVersionRow(
             model_id=model.id,
@@ -53,7 +46,7 @@ def add_version(
             manifest=manifest,
             weights_sha256=weights.sha256,
             graph_sha256=graph.sha256,
-            digests=digests,
+            digests=_digests(job, manifest, weights, graph),
             lineage={"job": job.id, "dataset": job.dataset_id, "digests": job.digests},
             metrics=metrics,
             size_bytes=weights.size_bytes + graph.size_bytes,
@@ -62,6 +55,16 @@ def add_version(
     )
     session.flush()
     return number
+
+
+def _digests(job: JobRow, manifest: dict[str, Any], weights: Blob, graph: Blob) -> dict[str, str]:
+    return {
+        "weights": weights.sha256,
+        "graph": graph.sha256,
+        "manifest": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
+        "dataset": job.digests["dataset"],
+        "table": job.digests["table"],
+    }
 
 
 def _open(session: Session, project_id: str, name: str) -> ModelRow:

@@ -43,9 +43,7 @@ def read(
         source.write_bytes(content.encode() if isinstance(content, str) else content)
         answer = parse(source, file_format, limits or IngestLimits(), types or {})
         stored = Path("data.parquet")
-        return Table(
-            answer, read_rows(stored, None, offset=0, limit=10**9), pyarrow.parquet.read_schema(stored)
-        )
+        return Table(answer, read_rows(stored, None, offset=0, limit=10**9), pyarrow.parquet.read_schema(stored))
 
 
 def refusal(content: bytes | str, file_format: str = "csv", types: dict[str, str] | None = None) -> Invalid:

@@ -70,9 +70,7 @@ def test_other_formats_are_refused_by_name(content_type: str | None, head: bytes
         ("application/vnd.apache.parquet", PNG, "it is a PNG image"),
     ],
 )
-def test_bytes_that_contradict_the_declared_type_are_refused(
-    content_type: str, head: bytes, said: str
-) -> None:
+def test_bytes_that_contradict_the_declared_type_are_refused(content_type: str, head: bytes, said: str) -> None:
     with pytest.raises(Invalid, match=said) as caught:
         sniff_format(content_type, None, head)
     assert (caught.value.status, caught.value.code) == (422, "dataset-invalid")

@@ -16,9 +16,7 @@ from tests.datasets.reading import Table, parquet, read
 Rows = list[dict[str, Any]]
 
 # Strings are marked, so that none of them reads as a number, a date or a word for a missing value.
-STRINGS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20).map(
-    lambda text: "§" + text
-)
+STRINGS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20).map(lambda text: "§" + text)
 CELLS = {
     "integer": st.integers(-(2**63), 2**63 - 1),
     "real": st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number or 0.0),

@@ -60,9 +60,7 @@ def test_other_values_are_refused_by_column(array: Any, said: str) -> None:
     assert said in fault.errors[0]["detail"]
 
 
-@pytest.mark.parametrize(
-    ("names", "said"), [(["a", "a"], "repeats"), (["a", "A"], "case"), (["a", ""], "no name")]
-)
+@pytest.mark.parametrize(("names", "said"), [(["a", "a"], "repeats"), (["a", "A"], "case"), (["a", ""], "no name")])
 def test_names_must_be_told_apart(names: list[str], said: str) -> None:
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=names)
     assert said in refusal(parquet(table), "parquet").detail

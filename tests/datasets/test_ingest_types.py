@@ -129,9 +129,7 @@ def test_stored_types_are_the_documented_ones() -> None:
         (["2024-01-01"], "datetime", ["2024-01-01T00:00:00Z"]),
     ],
 )
-def test_a_requested_type_overrides_the_inferred_one(
-    cells: list[str], requested: str, values: list[object]
-) -> None:
+def test_a_requested_type_overrides_the_inferred_one(cells: list[str], requested: str, values: list[object]) -> None:
     table = read("x,n\n" + "".join(f"{cell},1\n" for cell in cells), types={"x": requested})
     assert table.types["x"] == requested
     assert table.values("x") == values

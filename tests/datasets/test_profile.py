@@ -102,9 +102,7 @@ def test_the_table_is_summed_up() -> None:
         "num_columns": 2,
         "num_missing_cells": 1,
         "num_duplicate_rows": 1,
-        "warnings": [
-            {"column": "a", "code": "constant", "detail": "Every value that is not missing is the same."}
-        ],
+        "warnings": [{"column": "a", "code": "constant", "detail": "Every value that is not missing is the same."}],
     }
 
 

@@ -124,9 +124,7 @@ def form(*parts: bytes, boundary: bytes = b"xx", end: bytes = b"--xx--\r\n") -> 
     return {"content": body, "headers": {"content-type": "multipart/form-data; boundary=xx"}}
 
 
-FILE = (
-    b'content-disposition: form-data; name="file"; filename="a.csv"\r\ncontent-type: text/csv\r\n\r\n' + TABLE
-)
+FILE = b'content-disposition: form-data; name="file"; filename="a.csv"\r\ncontent-type: text/csv\r\n\r\n' + TABLE
 
 
 @pytest.mark.parametrize(
@@ -149,9 +147,7 @@ FILE = (
     ids=["good", "cut", "two-files", "other-name", "no-file", "fields", "no-headers", "big-field", "big-header",
          "no-boundary", "junk", "nothing", "mixed"],
 )  # fmt: skip
-def test_a_broken_form_is_refused(
-    app: FastAPI, client: TestClient, request_: dict[str, Any], status: int
-) -> None:
+def test_a_broken_form_is_refused(app: FastAPI, client: TestClient, request_: dict[str, Any], status: int) -> None:
     before = everything(app)
     answer = client.post("/v1/datasets?name=t", **request_)
     assert answer.status_code == status, answer.text
@@ -189,9 +185,7 @@ def test_an_odd_name_is_refused_before_the_body_is_read(app: FastAPI, client: Te
     ("limits", "status"),
     [({"max_columns": 1}, 413), ({"max_cells": 3}, 413), ({"max_upload_bytes": 20}, 413)],
 )
-def test_a_table_over_a_limit_is_refused(
-    app: FastAPI, client: TestClient, limits: dict[str, int], status: int
-) -> None:
+def test_a_table_over_a_limit_is_refused(app: FastAPI, client: TestClient, limits: dict[str, int], status: int) -> None:
     app.state.settings = app.state.settings.model_copy(update=limits)
     before = everything(app)
     answer = client.post("/v1/datasets?name=t", content=TABLE, headers=CSV)
@@ -241,9 +235,7 @@ def test_a_download_can_be_taken_up_again(
 
 
 def test_a_range_behind_the_end_is_416(client: TestClient, trained: Trained, dataset_id: str) -> None:
-    answer = client.get(
-        f"/v1/datasets/{dataset_id}/content", headers={"range": f"bytes={len(trained.sent)}-"}
-    )
+    answer = client.get(f"/v1/datasets/{dataset_id}/content", headers={"range": f"bytes={len(trained.sent)}-"})
     assert_problem(answer, 416, "range-not-satisfiable")
     assert answer.headers["content-range"] == f"bytes */{len(trained.sent)}"
 
@@ -261,9 +253,7 @@ def test_what_a_job_learned_from_cannot_be_deleted(app: FastAPI, client: TestCli
     assert client.get(f"/v1/datasets/{dataset_id}/rows").status_code == 200
 
 
-def test_jobs_and_deletes_at_once_leave_no_job_without_its_data_set(
-    client: TestClient, dataset_id: str
-) -> None:
+def test_jobs_and_deletes_at_once_leave_no_job_without_its_data_set(client: TestClient, dataset_id: str) -> None:
     def act(number: int) -> int:
         if number % 2:
             body = {"dataset": dataset_id, "target": "species"}
@@ -277,9 +267,7 @@ def test_jobs_and_deletes_at_once_leave_no_job_without_its_data_set(
     assert is_there == bool(client.get("/v1/jobs").json()["data"])
 
 
-def test_the_same_bytes_in_two_projects_are_two_data_sets(
-    client: TestClient, stranger: dict[str, str]
-) -> None:
+def test_the_same_bytes_in_two_projects_are_two_data_sets(client: TestClient, stranger: dict[str, str]) -> None:
     mine = client.post("/v1/datasets?name=t", content=TABLE, headers=CSV).json()
     theirs = client.post("/v1/datasets?name=t", content=TABLE, headers=CSV | stranger).json()
     assert mine["version"] == theirs["version"] == 1

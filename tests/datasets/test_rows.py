@@ -21,9 +21,7 @@ def stored(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("offset", "limit"), [(0, 5), (28, 4), (0, 100), (29, 62), (90, 50), (30, 30), (99, 1)]
-)
+@pytest.mark.parametrize(("offset", "limit"), [(0, 5), (28, 4), (0, 100), (29, 62), (90, 50), (30, 30), (99, 1)])
 def test_a_page_is_what_a_slice_would_be(stored: Path, offset: int, limit: int) -> None:
     found = [row["n"] for row in read_rows(stored, ["n"], offset=offset, limit=limit)]
     assert found == list(range(100))[offset : offset + limit]
@@ -35,9 +33,7 @@ def test_a_page_beyond_the_end_is_empty(stored: Path, offset: int, limit: int) -
 
 
 def test_rows_are_plain_json_in_the_order_of_the_columns(stored: Path) -> None:
-    assert read_rows(stored, None, offset=1, limit=1) == [
-        {"n": 1, "t": "2024-01-01T00:00:00.500001Z", "s": "x"}
-    ]
+    assert read_rows(stored, None, offset=1, limit=1) == [{"n": 1, "t": "2024-01-01T00:00:00.500001Z", "s": "x"}]
     assert list(read_rows(stored, ["s", "n"], offset=0, limit=1)[0].items()) == [("s", None), ("n", 0)]
 
 

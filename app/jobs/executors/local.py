@@ -160,6 +160,8 @@ def clean_environment() -> dict[str, str]:
     """What children see of the environment: no secrets, one thread per library unless they say otherwise."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TZ", "HOME")}
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # Arrow's own allocators reserve address space that would count against a child's memory limit.
+    single["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     return {**kept, **single, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUNBUFFERED": "1"}
 
 

@@ -31,9 +31,7 @@ class DenseParams(TrainingParams):
         description="Width of each hidden layer; an empty list is a linear model.",
         json_schema_extra=BASIC,
     )
-    activation: Activation = Field(
-        "silu", description="The function f between the layers.", json_schema_extra=BASIC
-    )
+    activation: Activation = Field("silu", description="The function f between the layers.", json_schema_extra=BASIC)
     dropout: float = Field(
         0.1, ge=0.0, le=0.95, description="Share of hidden units switched off at each step.", json_schema_extra=BASIC
     )
