@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web import problems
 from app.web.routing import PolicyRoute, walk
-EXPECTED = tuple(kind for kind in problems.HANDLERS if isinstance(kind, type))
+
+EXPECTED = tuple(kind for kind in problems.HANDLERS if isinstance(kind, type) and kind is not Exception)
 
 
 class Direct:
