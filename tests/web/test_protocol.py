@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +11,7 @@ import psutil
 import pytest
 
 from tests.processes import Server
+from tests.sockets import Line
 
 HOST = b"Host: 127.0.0.1\r\n"
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -31,58 +30,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("served"), environment).start()
     yield server
     server.end()
-
-
-class Line:
-    """One connection."""
-
-    def __init__(self, server: Server) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-        self.rest = b""
-
-    def __enter__(self) -> Line:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def send(self, data: bytes) -> None:
-        """Send as much as the server takes."""
-        try:
-            self.socket.sendall(data)
-        except (ConnectionResetError, BrokenPipeError):
-            return
-
-    def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next answer: status, headers, body."""
-        head, body = self._until(b"\r\n\r\n")
-        status = int(head.split(b" ")[1])
-        headers = dict(re.findall(r"(?m)^([\w-]+): (.*?)\r?$", head.decode("latin-1").lower()))
-        length = int(headers.get("content-length", 0))
-        while len(body) < length:
-            body += self._more()
-        self.rest = body[length:]
-        return status, headers, body[:length]
-
-    def is_closed(self) -> bool:
-        """Whether the server has closed the connection."""
-        try:
-            return self.socket.recv(1) == b""
-        except ConnectionResetError:
-            return True
-
-    def _until(self, end: bytes) -> tuple[bytes, bytes]:
-        data = self.rest
-        while end not in data:
-            data += self._more()
-        head, _, rest = data.partition(end)
-        return head, rest
-
-    def _more(self) -> bytes:
-        data = self.socket.recv(65536)
-        if not data:
-            raise EOFError
-        return data
 
 
 def refused(server: Server, data: bytes, status: int) -> dict[str, Any]:
