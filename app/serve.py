@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -59,6 +60,8 @@ def serve(settings: Settings) -> None:
 def serve_api(settings: Settings, listener: socket.socket) -> None:
     """Serve the API in this process on a socket that listens already."""
     app = create_app(settings)
+    # What exists by now stays: the garbage collector need not look at it again and again.
+    gc.freeze()
     config = uvicorn.Config(
         app,
         http=limited_protocol(settings),

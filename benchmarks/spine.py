@@ -33,7 +33,7 @@ ROW = {
     "body_mass_g": 5100,
     "year": 2008,
 }
-ROUNDS = 3
+ROUNDS = 5
 REQUESTS = 2000
 
 

@@ -23,6 +23,8 @@ from app.learning.policies import CategoryPolicy, NumericPolicy, Treatment
 
 MAX_QUANTILES = 1000
 UNKNOWN = -1
+# Up to here a loop is faster than the fixed cost of array indexing.
+FEW_ROWS = 16
 
 Floats = NDArray[np.float64]
 
@@ -210,6 +212,10 @@ def encode(slots_B: NDArray[np.intp], column: CategoryColumn, out_BF: NDArray[np
     """Write slots into `out_BF`, which is zero: one-hot, or (slot + 1) / num_slots; unknown stays zero."""
     if column.encoding == "ordinal":
         out_BF[:, 0] = (slots_B + 1) / column.num_slots
+    elif len(slots_B) <= FEW_ROWS:
+        for row, slot in enumerate(slots_B.tolist()):
+            if slot != UNKNOWN:
+                out_BF[row, slot] = 1.0
     else:
         (known,) = (slots_B != UNKNOWN).nonzero()
         out_BF[known, slots_B[known]] = 1.0

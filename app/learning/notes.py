@@ -43,6 +43,11 @@ class Notes:
             if len(self._problems) < MAX_PROBLEMS:
                 self._problems.append((row, column, detail))
 
+    @property
+    def has_problems(self) -> bool:
+        """Whether `check` would raise."""
+        return bool(self._problems)
+
     def check(self) -> None:
         """Raise InputError when anything was refused, in the order of the rows."""
         if self._problems:

@@ -148,13 +148,13 @@ class Preparation:
         values_BN = np.empty((table.num_rows, len(self._numeric)))
         for index, column in enumerate(self._numeric):
             values_BN[:, index] = table.columns[column.name]
-        missing_BN = np.isnan(values_BN)
-        if missing_BN.any():
+        # A missing value is a NaN, which compares as not inside: mostly one look at all values is enough.
+        inside_BN = (values_BN >= self._low_N) & (values_BN <= self._high_N)
+        if not inside_BN.all():
+            missing_BN = np.isnan(values_BN)
             self._impute(values_BN, missing_BN, notes)
             x_BF[:, len(self._numeric) : self._starts[0]] = missing_BN[:, self._indicators]
-        outside_BN = ((values_BN < self._low_N) | (values_BN > self._high_N)) & ~missing_BN
-        if outside_BN.any():
-            self._bound(values_BN, outside_BN, notes)
+            self._bound(values_BN, ~(inside_BN | missing_BN), notes)
         with np.errstate(over="ignore"):
             x_BF[:, : len(self._numeric)] = (values_BN - self._center_N) / self._scale_N
         for index in self._quantiles:

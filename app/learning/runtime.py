@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from app.learning.errors import InputError, json_pointer, shown
 from app.learning.notes import Notes, Warned
-from app.learning.preprocess import Preparation
+from app.learning.plain_rows import PlainRows
+from app.learning.preprocess import Inputs, Preparation
 from app.learning.tasks import Label
 
 # What a session of a small network takes beside its weights, measured over 50 of them.
@@ -45,6 +46,7 @@ class Predictor:
 
     def __init__(self, preparation: Preparation, output: Mapping[str, Any], session: Any, size_bytes: int) -> None:
         self.preparation = preparation
+        self._plain = PlainRows(preparation)
         self.size_bytes = size_bytes
         self._session = session
         self._classes: list[Label] = output["classes"] or []
@@ -102,11 +104,9 @@ class Predictor:
     def _predict(self, values: list[list[object]], notes: Notes) -> list[Prediction]:
         if not values:
             return []
-        num_names = len(self.preparation.input_names)
-        empty = [index for index, row in enumerate(values) if all(value is None for value in row)]
-        notes.refuse(empty, None, f"all {num_names} input columns are missing")
-        columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
-        x_BF = self.preparation.transform(self.preparation.read(columns, len(values), notes), notes)
+        x_BF = self._plain.encode(values)
+        if x_BF is None:
+            x_BF = self._prepare(values, notes)
         notes.check()
         y_BK: NDArray[np.float32] = self._session.run(None, {"x": x_BF})[0]
         if not np.isfinite(y_BK).all():
@@ -114,6 +114,13 @@ class Predictor:
             notes.refuse(rows, None, "the values are too large for the model: its answer is not a number")
             notes.check()
         return self._label(y_BK, notes) if self._classes else self._value(y_BK, notes)
+
+    def _prepare(self, values: list[list[object]], notes: Notes) -> Inputs:
+        num_names = len(self.preparation.input_names)
+        empty = [index for index, row in enumerate(values) if all(value is None for value in row)]
+        notes.refuse(empty, None, f"all {num_names} input columns are missing")
+        columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
+        return self.preparation.transform(self.preparation.read(columns, len(values), notes), notes)
 
     def _label(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
         best_B = y_BK.argmax(axis=1).tolist()

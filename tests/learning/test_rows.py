@@ -15,6 +15,7 @@ from app.learning import preprocess
 from app.learning.data import read_parquet
 from app.learning.errors import LearningError
 from app.learning.notes import Notes
+from app.learning.plain_rows import PlainRows
 from app.learning.policies import PreparationParams, treatments
 from app.learning.preprocess import Preparation
 from tests.learning.datasets import to_row, write_dataset
@@ -76,3 +77,34 @@ def test_a_training_row_in_json_becomes_the_same_bits(rows: list[dict[str, Any]]
         assert restored.transform(read, notes).tobytes() == x_BF[index : index + 1].tobytes()
         notes.check()
         assert all(warning["code"] in ("imputed", "unseen-category") for warning in notes.warnings[0])
+
+
+SIMPLE = {"r": "real", "i": "integer", "c": "category", "o": "category"}
+SIMPLE_REQUEST = {"columns": {"i": {"scaling": "min_max"}, "o": {"encoding": "ordinal"}}}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS, odd=st.sampled_from([None, True, "x", 1e300, -1, 2**70, float("nan"), [1]]))
+def test_the_short_way_of_ordinary_rows_gives_the_bits_of_the_general_way(
+    rows: list[dict[str, Any]], odd: Any, tmp_path: Path
+) -> None:
+    columns = {name: [row[name] for row in rows] for name in SIMPLE}
+    dataset = write_dataset(tmp_path / "rows.parquet", SIMPLE, columns)
+    decided = treatments(dataset["columns"], PreparationParams.model_validate(SIMPLE_REQUEST), [])
+    table = preprocess.read_as(read_parquet(tmp_path / "rows.parquet", dataset["columns"]), decided)
+    try:
+        fitted = preprocess.fit(table, decided, ignored=[], extra_columns="flag")
+    except LearningError:
+        return
+    short = PlainRows(fitted)
+    for index in range(len(rows)):
+        sent = [to_row(SIMPLE, columns, index)[name] for name in fitted.input_names]
+        for values in (sent, [odd, *sent[1:]]):
+            notes = Notes(1)
+            named = {name: [value] for name, value in zip(fitted.input_names, values, strict=True)}
+            x_BF = fitted.transform(fitted.read(named, 1, notes), notes)
+            is_ordinary = not any(notes.warnings) and not notes.has_problems and None not in values
+            encoded = short.encode([values])
+            assert (encoded is not None) == is_ordinary
+            if encoded is not None:
+                assert encoded.tobytes() == x_BF.tobytes()

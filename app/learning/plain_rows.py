@@ -1,0 +1,78 @@
+"""The short way of ordinary rows: values that no policy has to deal with become inputs without arrays in between.
+
+Most predictions ask for one row or a few, of numbers within the range seen in training and of names that training
+knew. There the fixed cost of array operations is most of the time. A request with anything else in it takes the
+general way, `Preparation.read` and `transform`, to which this one is equal bit by bit.
+
+Shapes: x_BF (rows, inputs) float32, as in preprocess.py. Deterministic: no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.learning.columns import CategoryColumn, NumericColumn
+from app.learning.preprocess import Inputs, Preparation
+from app.learning.values import PLAIN_NUMBERS
+
+MAX_ROWS = 16
+NUMBERS = ("integer", "real")
+
+
+class PlainRows:
+    """The ordinary rows of one preparation."""
+
+    def __init__(self, preparation: Preparation) -> None:
+        self._num_inputs = preparation.num_inputs
+        places = list(enumerate(preparation.inputs))
+        numeric = [(place, column) for place, column in places if isinstance(column, NumericColumn)]
+        self._numbers = [
+            (place, index, column.minimum, column.maximum, column.center, column.scale)
+            for index, (place, column) in enumerate(numeric)
+        ]
+        start = len(numeric) + sum(column.indicator for _, column in numeric)
+        self._names: list[tuple[int, int, dict[str | None, int], int]] = []
+        for place, column in places:
+            if isinstance(column, CategoryColumn):
+                divisor = column.num_slots if column.encoding == "ordinal" else 0
+                self._names.append((place, start, column.slots(), divisor))
+                start += column.num_inputs
+        self._applies = all(map(_is_simple, preparation.inputs))
+
+    def encode(self, values: Sequence[Sequence[object]]) -> Inputs | None:
+        """Return x_BF for rows of JSON values in the order of the input columns, or None unless all are ordinary."""
+        if not self._applies or len(values) > MAX_ROWS:
+            return None
+        rows = []
+        for row in values:
+            encoded = self._encode_row(row)
+            if encoded is None:
+                return None
+            rows.append(encoded)
+        return np.array(rows, np.float32)
+
+    def _encode_row(self, row: Sequence[object]) -> list[float] | None:
+        encoded = [0.0] * self._num_inputs
+        for place, index, low, high, center, scale in self._numbers:
+            value = row[place]
+            if type(value) not in PLAIN_NUMBERS or not low <= value <= high:  # type: ignore[operator]
+                return None
+            encoded[index] = (value - center) / scale  # type: ignore[operator]
+        for place, start, slots, divisor in self._names:
+            name = row[place]
+            slot = slots.get(name) if type(name) is str else None
+            if slot is None:
+                return None
+            if divisor:
+                encoded[start] = (slot + 1) / divisor
+            else:
+                encoded[start + slot] = 1.0
+        return encoded
+
+
+def _is_simple(column: NumericColumn | CategoryColumn) -> bool:
+    if isinstance(column, NumericColumn):
+        return column.stored in NUMBERS and column.type in NUMBERS and not column.quantiles
+    return column.stored == column.type
