@@ -12,6 +12,7 @@ import pytest
 from app.settings import Settings
 from tests import rules
 from tests.rules import Rule, Source, sources
+from tests.trained import ROW
 
 ROOT = Path(__file__).parents[1]
 APP = sources(ROOT, "app")
@@ -77,11 +78,12 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import load
 settings = load(environ={}, data_dir=sys.argv[1], database_url=sys.argv[2])
-with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
-    status = client.get("/readyz").status_code
-    client.get("/openapi.json")
-    client.get("/v1/specs")
-print(json.dumps([status, sorted({name.partition(".")[0] for name in sys.modules})]))
+headers = {"authorization": "Bearer " + (settings.data_dir / "admin.key").read_text().strip()}
+with TestClient(create_app(settings), base_url="http://127.0.0.1", headers=headers) as client:
+    asked = [client.get(path).status_code for path in ("/readyz", "/openapi.json", "/v1/specs", "/v1/models")]
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    asked.append(client.post("/v1/models/penguins/predict", json=json.loads(sys.argv[3])).status_code)
+print(json.dumps([asked, loaded, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
 
 
@@ -124,14 +126,17 @@ def test_every_file_of_app_has_a_place_in_the_rules() -> None:
     assert {s.feature for s in APP if s.feature not in known and not s.feature.startswith("cli")} == set()
 
 
-def test_a_started_api_process_has_loaded_no_heavy_library(settings: Settings) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, str(settings.data_dir), settings.url], capture_output=True, text=True, cwd=ROOT
-    )
+@pytest.mark.usefixtures("version")
+def test_an_api_process_loads_no_heavy_library_at_start_and_torch_never(settings: Settings) -> None:
+    body = json.dumps({"rows": [ROW]})
+    command = [sys.executable, "-c", LOADED, str(settings.data_dir), settings.url, body]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    status, modules = json.loads(done.stdout)
-    assert status == 200
-    assert set(KEPT_OUT) & set(modules) == set()
+    asked, at_start, after_a_prediction = json.loads(done.stdout)
+    assert asked == [200] * 5
+    assert set(KEPT_OUT) & set(at_start) == set()
+    assert "onnxruntime" in after_a_prediction
+    assert {"torch", "pyarrow", "duckdb", "onnx"} & set(after_a_prediction) == set()
 
 
 def _broken(rule: Rule, tree: list[Source]) -> list[str]:

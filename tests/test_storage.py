@@ -7,19 +7,13 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from app.errors import Corrupt, StorageFull
 from app.storage import CHUNK_BYTES, Storage, write_durably
-from tests.counts import everything
-from tests.test_errors import assert_problem
-from tests.trained import ROW
+from tests.system_calls import Calls, Crash, flip
 
 CONTENT = b"some bytes" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -35,34 +29,6 @@ def storage(tmp_path: Path) -> Storage:
 def files(folder: Path) -> list[str]:
     """The names of all files in a folder, but for the lock."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-
-
-class Calls:
-    """What the store asks of the operating system, in order; the n-th call may fail or crash."""
-
-    NAMES = ("write", "fsync", "rename", "utime")
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fail_at: int | None = None, error: Any = None) -> None:
-        self.made: list[str] = []
-        self._fail_at, self._error = fail_at, error
-        for name in self.NAMES:
-            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
-
-    def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            what = name
-            if name == "fsync":
-                what = "fsync folder" if os.path.isdir(f"/proc/self/fd/{arguments[0]}") else "fsync file"
-            self.made.append(what)
-            if len(self.made) == self._fail_at:
-                raise self._error
-            return real(*arguments, **options)
-
-        return call
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 def test_bytes_are_durable_before_their_name_and_the_name_before_the_answer(
@@ -250,48 +216,3 @@ def test_a_small_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatc
         assert path.read_bytes() in (b"old", b"new")
         assert files(tmp_path) == ["admin.key"]
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_full_disk_refuses_an_upload_and_nothing_is_left(
-    app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = everything(app)
-    real = os.write
-
-    def write(fd: int, data: Any) -> int:
-        if len(data) > 5000:
-            raise OSError(errno.ENOSPC, "no")
-        return real(fd, data)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "write", write)
-        body = b"a,b\n" + b"1,2\n" * 5000
-        answers = [
-            client.post("/v1/datasets?name=x", content=body, headers={"content-type": "text/csv"}),
-            client.post("/v1/datasets?name=x", files={"file": ("x.csv", body, "text/csv")}),
-        ]
-    for answer in answers:
-        assert_problem(answer, 507, "storage-full")
-    assert everything(app) == before
-
-
-def test_damaged_bytes_are_never_served_and_the_version_says_so(
-    app: FastAPI, client: TestClient, dataset_id: str, version: int
-) -> None:
-    digests = client.get("/v1/models/penguins/versions/1").json()["digests"]
-    for name in ("weights", "graph", "dataset", "table"):
-        flip(app.state.storage.path(digests[name]), 100)
-    for path in (f"datasets/{dataset_id}/content", f"datasets/{dataset_id}/rows", "models/penguins/versions/1/weights"):
-        assert_problem(client.get(f"/v1/{path}"), 503, "artifact-corrupt")
-    assert_problem(client.post("/v1/models/penguins/predict", json={"rows": [ROW]}), 503, "artifact-corrupt")
-    assert client.get("/v1/models/penguins/versions/1").json()["status"] == "corrupt"
-    flip(app.state.storage.path(digests["graph"]), 100)
-    assert client.post("/v1/models/penguins/predict", json={"rows": [ROW]}).status_code == 200
-    assert client.get("/v1/models/penguins/versions/1").json()["status"] == "ready"
-
-
-def flip(path: Path, position: int) -> None:
-    """Flip one bit, as a disk does."""
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
