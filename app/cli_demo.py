@@ -136,7 +136,7 @@ def start_server(folder: Path, port: int) -> "subprocess.Popen[str]":
     command = ["serve", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder)]
     with (folder / LOG_FILE).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *command],
+            [sys.executable, "-P", "-m", "app.cli", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -105,9 +105,10 @@ def _keep_alive(
     """Run a command of ours beside this process, again whenever it dies; it ends with this process."""
 
     def start() -> subprocess.Popen[bytes]:
-        # The child reads from the pipe: it ends when this process does, however that ends.
+        # The child reads from the pipe: it ends when this process does, however that ends. With -P the folder that we
+        # were started in, which may hold an `app` of its own, is not where it looks for modules.
         return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *command],
+            [sys.executable, "-P", "-m", "app.cli", *command],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()] if listener else [],
             env=os.environ | _as_environment(settings),

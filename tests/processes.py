@@ -17,6 +17,8 @@ import psutil
 
 Value = TypeVar("Value")
 START_SECONDS = 60.0
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-P", "-m", "app.cli"]
 
 
 class Server:
@@ -29,15 +31,16 @@ class Server:
         self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, poll_seconds: float = 0.05) -> Server:
+    def start(self, *, poll_seconds: float = 0.05, working_folder: Path = ROOT) -> Server:
         """Start it and wait until it answers."""
         self.http = httpx.Client(base_url=self.url, timeout=90)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAAS_")}
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
-                env=environment | self.environment,
+                [*COMMAND, "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
+                env=environment | {"PYTHONPATH": str(ROOT)} | self.environment,
+                cwd=working_folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -76,8 +79,8 @@ class Server:
     def start_worker(self) -> subprocess.Popen[bytes]:
         """A second worker on the same database and folder."""
         return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "worker", "--data-dir", str(self.folder)],
-            env={**os.environ, **self.environment},
+            [*COMMAND, "worker", "--data-dir", str(self.folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -105,7 +108,7 @@ class Server:
         return eventually(lambda: next(iter(self.launcher().children()), None), seconds=30)
 
     def _find(self, word: str) -> psutil.Process | None:
-        found = [process for process in self.processes() if word in _command(process)]
+        found = [process for process in self.processes() if word in command_of(process)]
         return min(found, key=lambda process: process.create_time()) if found else None
 
     def _is_ready(self) -> bool:
@@ -157,7 +160,8 @@ def free_port() -> int:
         return port
 
 
-def _command(process: psutil.Process) -> list[str]:
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line of a process, empty when it has gone."""
     try:
         return process.cmdline()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):

@@ -32,7 +32,7 @@ __all__ = ["IngestLimits", "Ingested", "ingest", "sniff_format"]
 
 log = logging.getLogger(__name__)
 
-CHILD = ("-m", "app.datasets.parsing")
+CHILD = ("-P", "-m", "app.datasets.parsing")
 PARQUET = "data.parquet"
 # What an answer has, and what each part must be.
 ANSWER = {"num_rows": int, "columns": list, "profile": dict, "details": dict, "sandbox": list}

@@ -116,7 +116,7 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with self._log_path.open("ab") as log, theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.jobs.executors.launcher", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "app.jobs.executors.launcher", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
