@@ -62,6 +62,7 @@ class Server:
         finally:
             for process in tree:
                 kill(process)
+            self.process.wait(30)
         self.process = None
 
     def kill(self) -> None:
