@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +17,7 @@ from starlette.types import Scope
 from app.database import is_current
 from app.errors import Unavailable
 from app.tables import JobRow
-from app.web.routing import InSession, allow, allow_anybody, router
+from app.web.routing import Caller, InSession, allow, allow_anybody, router
 
 routes = router("operations")
 OPEN_METRICS = {"application/openmetrics-text": {"schema": {"type": "string"}}}
@@ -37,7 +39,6 @@ class Metrics:
         self.answers = Counter(
             "maas_requests", "Answers, by route and status.", ["method", "route", "status"], registry=self.registry
         )
-        self.jobs = Gauge("maas_jobs", "Jobs, by status.", ["status"], registry=self.registry)
         self._children: dict[tuple[str, str, int], tuple[Histogram, Counter]] = {}
         self.loaded = Gauge("maas_loaded_model_bytes", "Memory of the loaded models.", registry=self.registry)
 
@@ -51,6 +52,21 @@ class Metrics:
         histogram, counter = self._children[key]
         histogram.observe(seconds)
         counter.inc()
+
+
+class Exposed:
+    """The figures of the process, and with them those that only the asking project may see."""
+
+    def __init__(self, registry: CollectorRegistry, jobs: dict[str, int]) -> None:
+        self._registry = registry
+        self._jobs = GaugeMetricFamily("maas_jobs", "Jobs of the project, by status.", labels=["status"])
+        for status, count in jobs.items():
+            self._jobs.add_metric([status], count)
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, as the exposition asks for them."""
+        yield from self._registry.collect()
+        yield self._jobs
 
 
 @routes.get("/healthz")
@@ -75,14 +91,17 @@ def readyz(request: Request) -> dict[str, str]:
 
 @routes.get("/metrics", response_class=Response, responses={200: {"content": OPEN_METRICS}})
 @allow("read")
-def metrics(request: Request, session: InSession) -> Response:
-    """Figures of this process and the job queue, in the OpenMetrics text format."""
+def metrics(request: Request, caller: Caller, session: InSession) -> Response:
+    """Figures of this process and of the project's jobs, in the OpenMetrics text format."""
     figures: Metrics = request.app.state.metrics
-    figures.jobs.clear()
-    for status, count in session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)):
-        figures.jobs.labels(status).set(count)
     figures.loaded.set(request.app.state.served.loaded.size_bytes)
-    content: bytes = generate_latest(figures.registry)  # type: ignore[no-untyped-call]
+    query = (
+        select(JobRow.status, func.count().label("num"))
+        .where(JobRow.project_id == caller.project_id)
+        .group_by(JobRow.status)
+    )
+    jobs = {row.status: row.num for row in session.execute(query)}
+    content: bytes = generate_latest(Exposed(figures.registry, jobs))  # type: ignore[no-untyped-call]
     return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 

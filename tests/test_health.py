@@ -43,6 +43,12 @@ def test_the_metrics_tell_jobs_by_status(client: TestClient, version: int) -> No
     assert 'maas_jobs{status="succeeded"} 1.0' in client.get("/metrics").text
 
 
+def test_the_metrics_tell_nothing_of_the_jobs_of_other_projects(
+    client: TestClient, version: int, stranger: dict[str, str]
+) -> None:
+    assert "maas_jobs{" not in client.get("/metrics", headers=stranger).text
+
+
 def test_the_metrics_need_a_key(anonymous: TestClient) -> None:
     assert anonymous.get("/metrics").status_code == 401
 
