@@ -45,7 +45,11 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._is_ready, seconds=START_SECONDS, poll_seconds=poll_seconds)
+        try:
+            eventually(self._is_ready, seconds=START_SECONDS, poll_seconds=poll_seconds)
+        except BaseException:
+            self.end()
+            raise
         self.http.headers["authorization"] = f"Bearer {self.key}"
         return self
 
