@@ -46,9 +46,12 @@ test: test-sqlite test-postgres
 test-sqlite: setup
 	$(BIN)/pytest -n $(WORKERS)
 
-# The learning core never sees a database, so its tests run once.
+# What never sees a database is tested once.
 test-postgres: setup
-	$(BIN)/pytest -n $(WORKERS) --database postgres --ignore tests/learning
+	$(BIN)/pytest -n $(WORKERS) --database postgres --ignore tests/learning --ignore tests/test_sandbox.py \
+		--ignore tests/test_packaging.py --ignore tests/test_architecture.py --ignore tests/test_settings.py \
+		--ignore-glob 'tests/datasets/test_ingest_*' $(addprefix --ignore tests/datasets/test_, \
+		engine.py formats.py profile.py rows.py)
 
 check: lint test
 
