@@ -41,10 +41,10 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.leaving = threading.Event()
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = database.connect(settings.url)
-        database.migrate(engine)
-        self._sessions = database.sessions(engine)
-        self._read_sessions = database.sessions(engine, read_only=True)
+        self.engine = database.connect(settings.url)
+        database.migrate(self.engine)
+        self._sessions = database.sessions(self.engine)
+        self._read_sessions = database.sessions(self.engine, read_only=True)
         self._storage = Storage(settings.data_dir)
         self._launcher = Launcher(settings.data_dir / "launcher.log")
         folder = settings.data_dir / "attempts"

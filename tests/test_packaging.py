@@ -85,7 +85,8 @@ def test_the_wheel_holds_migrations_example_and_licence_and_no_tests(wheel: Path
 
 
 def test_the_wheel_migrates_a_database_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "app.cli", "migrate", "--data-dir", "data"]
+    # -B: what is run here must leave the wheel as it is, for the test that looks into it.
+    command = [sys.executable, "-B", "-m", "app.cli", "migrate", "--data-dir", "data"]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(wheel)}, capture_output=True, text=True, check=False
     )

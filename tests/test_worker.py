@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,11 @@ def test_only_a_counter_that_stood_still_for_the_whole_lease_expires(steps: list
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Worker:
+def worker(settings: Settings) -> Iterator[Worker]:
     """A worker that does not run."""
-    return Worker(settings)
+    worker = Worker(settings)
+    yield worker
+    worker.engine.dispose()
 
 
 def _age(path: Path, seconds: float) -> None:
