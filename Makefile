@@ -46,12 +46,8 @@ test: test-sqlite test-postgres
 test-sqlite: setup
 	$(BIN)/pytest -n $(WORKERS)
 
-# What never sees a database is tested once.
 test-postgres: setup
-	$(BIN)/pytest -n $(WORKERS) --database postgres --ignore tests/learning --ignore tests/test_sandbox.py \
-		--ignore tests/test_packaging.py --ignore tests/test_architecture.py --ignore tests/test_settings.py \
-		--ignore-glob 'tests/datasets/test_ingest_*' $(addprefix --ignore tests/datasets/test_, \
-		engine.py formats.py profile.py rows.py)
+	$(BIN)/pytest -n $(WORKERS) --database postgres
 
 check: lint test
 

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.column_types import now
 from app.principal import Principal
-from app.tables import AuditRow, ProjectRow, now
+from app.tables import AuditRow, ProjectRow
 
 BEGINNING = "0" * 64
 

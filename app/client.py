@@ -17,6 +17,9 @@ import httpx
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
 UPLOAD_TIMEOUT_SECONDS = 900.0
+# A larger file goes in a way that can be taken up again.
+WHOLE_BYTES = 32 * 2**20
+PROGRESS_SECONDS = 2
 RECONNECT_SECONDS = 1.0
 MAX_RECONNECTS = 30
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -100,15 +103,47 @@ class Client:
         """Delete. Raises: ClientError, Unreachable."""
         return self._call("DELETE", path)
 
-    def upload(self, path: Path, *, name: str | None, on_bytes: Callable[[int], object] | None = None) -> Any:
-        """Send a file as a data set, telling `on_bytes` how much went. Raises: ClientError, Unreachable, OSError."""
+    def upload(
+        self,
+        path: Path,
+        *,
+        name: str | None,
+        on_sent: Callable[[int], object] = lambda _: None,
+        on_announced: Callable[[str], object] = lambda _: None,
+    ) -> Any:
+        """Send a file as a data set, telling `on_sent` how many bytes went until now; large ones can be taken up again.
+
+        `on_announced` gets the id under which (see `resume`). Raises: ClientError, Unreachable, OSError.
+        """
+        from app.client_upload import announce
+
+        if path.stat().st_size <= WHOLE_BYTES:
+            return self._upload_whole(path, name, on_sent)
+        upload_id = announce(self, path, name)
+        on_announced(upload_id)
+        return self.resume(path, upload_id, on_sent=on_sent)
+
+    def resume(self, path: Path, upload_id: str, *, on_sent: Callable[[int], object] = lambda _: None) -> Any:
+        """Go on with an upload of a file. Raises: ClientError, Unreachable, OSError."""
+        from app.client_upload import ResumableUpload
+
+        return ResumableUpload(self, path, upload_id, on_sent).send()
+
+    def read_dataset(self, dataset: Any, *, on_progress: Callable[[dict[str, Any]], object]) -> Any:
+        """The data set once it was read, or never will be. Raises: ClientError, Unreachable."""
+        while dataset["status"] == "processing":
+            on_progress(dataset["progress"] or {})
+            path = f"/v1/datasets/{dataset['id']}"
+            dataset = self._call("GET", path, headers={"prefer": f"wait={PROGRESS_SECONDS}"})
+        return dataset
+
+    def _upload_whole(self, path: Path, name: str | None, on_sent: Callable[[int], object]) -> Any:
         with path.open("rb") as file:
 
             def pieces() -> Iterator[bytes]:
                 while piece := file.read(CHUNK_BYTES):
                     yield piece
-                    if on_bytes:
-                        on_bytes(len(piece))
+                    on_sent(file.tell())
 
             return self._call(
                 "POST",
@@ -151,10 +186,15 @@ class Client:
             _check(response)
             yield from parse_events(response.iter_bytes())
 
-    def _call(self, method: str, path: str, **options: Any) -> Any:
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer to any request. Raises: ClientError, Unreachable."""
         with self._reaching():
             response = self._http.request(method, path, **options)
         _check(response)
+        return response
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        response = self.request(method, path, **options)
         return response.json() if response.content else None
 
     @contextmanager

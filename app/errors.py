@@ -12,6 +12,8 @@
     ├── TooLarge             413  over a limit named in settings
     ├── UnsupportedMedia     415  a content type or encoding this route does not read
     ├── RangeNotSatisfiable  416  a part of a file that it does not have
+    ├── Locked               423  another request is writing to it
+    ├── ChecksumMismatch     460  other bytes arrived than were announced (tus)
     ├── Corrupt              503  stored bytes do not match their digest
     ├── Unavailable          503  no capacity now; try again later
     └── StorageFull          507  no space left to make the write durable
@@ -111,8 +113,8 @@ class Conflict(MaasError):
     code = "conflict"
     title = "Conflict"
 
-    def __init__(self, detail: str, *, code: str | None = None) -> None:
-        super().__init__(detail, code=code, headers={"x-should-retry": "false"})
+    def __init__(self, detail: str, *, code: str | None = None, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail, code=code, errors=errors, headers={"x-should-retry": "false"})
 
 
 class PreconditionFailed(MaasError):
@@ -148,6 +150,22 @@ class RangeNotSatisfiable(MaasError):
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"The file has {size_bytes} bytes.", headers={"Content-Range": f"bytes */{size_bytes}"})
+
+
+class Locked(MaasError):
+    """Another request is writing to the thing."""
+
+    status = 423
+    code = "locked"
+    title = "Locked"
+
+
+class ChecksumMismatch(MaasError):
+    """Other bytes arrived than the client announced; the status is that of the tus protocol."""
+
+    status = 460
+    code = "checksum-mismatch"
+    title = "Checksum mismatch"
 
 
 class Corrupt(MaasError):

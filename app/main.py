@@ -11,7 +11,10 @@ from fastapi import FastAPI
 from app import __version__, database, health
 from app.accounts.authenticator import Authenticator
 from app.accounts.routes import routes as accounts
+from app.datasets.asking.exports import Exports
 from app.datasets.routes import routes as datasets
+from app.datasets.table_routes import routes as tables
+from app.datasets.version_routes import routes as versions
 from app.jobs.routes import routes as jobs
 from app.models.routes import routes as models
 from app.predictions.loaded import LoadedModels
@@ -20,6 +23,7 @@ from app.predictions.service import Served
 from app.settings import Settings
 from app.specs.routes import routes as specs
 from app.storage import Storage
+from app.uploads.routes import routes as uploads
 from app.web import openapi
 from app.web.direct import Direct
 from app.web.edge import Edge
@@ -27,7 +31,7 @@ from app.web.problems import HANDLERS
 from app.web.routing import PolicyRoute, check_policies
 
 # Routes are tried in this order, so the one that is called most comes first.
-FEATURES = (predictions, jobs, datasets, models, specs, accounts, health.routes)
+FEATURES = (predictions, jobs, datasets, tables, versions, uploads, models, specs, accounts, health.routes)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -69,6 +73,7 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.sessions = sessions
     state.read_sessions = read_sessions
     state.storage = storage
+    state.exports = Exports(settings.data_dir / "exports", settings.export_cache_bytes)
     state.authenticate = Authenticator(sessions, read_sessions)
     loaded = LoadedModels(storage, budget_bytes=settings.model_cache_bytes)
     state.served = Served(sessions, read_sessions, loaded)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIB = 2**30
@@ -48,14 +48,25 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(MIB, ge=1024, le=GIB, description="Largest JSON body.")
     max_predict_bytes: int = Field(8 * MIB, ge=1024, le=GIB, description="Largest prediction body.")
     max_predict_rows: int = Field(10_000, ge=1, le=10**7, description="Most rows in one prediction request.")
-    max_upload_bytes: int = Field(2 * GIB, ge=1024, le=2**50, description="Largest uploaded data set.")
+    max_upload_bytes: int = Field(8 * GIB, ge=1024, le=2**50, description="Largest uploaded data set.")
+    upload_expiry_seconds: float = Field(
+        86400, ge=1, le=10**8, description="How long a resumable upload is kept after its last byte."
+    )
     max_wait_seconds: float = Field(60, ge=0, le=600, description="Longest time `Prefer: wait` holds a request.")
 
-    ingest_wall_seconds: float = Field(120, gt=0, le=86400, description="Time limit of reading one upload.")
+    inline_ingest_bytes: int = Field(
+        32 * MIB, ge=0, description="Larger tables are read by a worker, after the answer `processing`."
+    )
+    ingest_wall_seconds: float = Field(
+        120, gt=0, le=86400, description="Time limit of reading one upload, and a second more for each MiB of it."
+    )
     ingest_memory_bytes: int = Field(GIB, ge=128 * MIB, description="Memory limit of reading one upload.")
-    max_decoded_bytes: int = Field(8 * GIB, ge=MIB, description="Largest decoded size of one data set.")
+    max_decoded_bytes: int = Field(16 * GIB, ge=MIB, description="Largest decoded size of one data set.")
     max_columns: int = Field(10_000, ge=1, le=10**6, description="Most columns of one data set.")
     max_cells: int = Field(10**9, ge=1, description="Most cells (rows times columns) of one data set.")
+    pseudonym_secret: SecretStr | None = Field(
+        None, min_length=16, description="Key of pseudonyms; unset means a file in the data folder, made when needed."
+    )
 
     worker_slots: int = Field(2, ge=1, le=256, description="Jobs a worker runs at the same time.")
     poll_seconds: float = Field(0.05, ge=0.01, le=10, description="How often a worker looks for jobs.")
@@ -74,6 +85,9 @@ class Settings(BaseSettings):
         description="Whether children that read uploads or train must be confined by the kernel.",
     )
 
+    export_cache_bytes: int = Field(
+        4 * GIB, ge=0, description="Disk space for written exports; those nobody asked for the longest go first."
+    )
     model_cache_bytes: int = Field(512 * MIB, ge=0, description="Memory for loaded models in one API process.")
     sweep_seconds: float = Field(600, gt=0, description="How often a worker removes unreferenced bytes.")
     grace_seconds: float = Field(3600, ge=0, description="Unreferenced bytes younger than this stay.")

@@ -8,7 +8,6 @@ that nothing names; `sweep` removes those, once they are older than a grace peri
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -16,58 +15,15 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import Corrupt, StorageFull
+from app.durable import Blob, Incoming, disk_faults_are_507, sync_folder
+from app.errors import Corrupt
 
 CHUNK_BYTES = 1 << 20
 DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Blob:
-    """Bytes in the store: their SHA-256 in hexadecimal, and how many they are."""
-
-    sha256: str
-    size_bytes: int
-
-
-class Incoming:
-    """A blob being received: write chunks, then `Storage.keep` it; leaving the context drops what was not kept."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size_bytes = 0
-        self._digest = hashlib.sha256()
-        with disk_faults_are_507():
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-
-    def write(self, chunk: bytes) -> None:
-        """Append bytes. Raises: StorageFull when the disk refuses them."""
-        with disk_faults_are_507():
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._fd, view) :]
-        self._digest.update(chunk)
-        self.size_bytes += len(chunk)
-
-    @property
-    def blob(self) -> Blob:
-        """Digest and size of what was written until now."""
-        return Blob(self._digest.hexdigest(), self.size_bytes)
-
-    def sync(self) -> None:
-        """Make the bytes durable. A failed fsync is final: the kernel may have dropped the pages."""
-        with disk_faults_are_507():
-            os.fsync(self._fd)
-
-    def close(self) -> None:
-        """Release the descriptor and drop the file, unless it was kept."""
-        os.close(self._fd)
-        self.path.unlink(missing_ok=True)
 
 
 class Storage:
@@ -115,6 +71,19 @@ class Storage:
                 incoming.write(chunk)
             return self.keep(incoming)
 
+    def adopt(self, source: Path) -> Blob:
+        """Make a durable file that will not change any more a blob, without a copy; its own name stays, too."""
+        with source.open("rb") as file:
+            blob = Blob(hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size)
+        name = self.incoming / secrets.token_hex(16)
+        try:
+            with disk_faults_are_507():
+                os.link(source, name)
+            self._publish(name, blob)
+        finally:
+            name.unlink(missing_ok=True)
+        return blob
+
     def put(self, content: bytes) -> Blob:
         """Store bytes."""
         with self.receive() as incoming:
@@ -152,6 +121,23 @@ class Storage:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise _corrupt(sha256)
         return content
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep `remove` and `sweep` waiting: from storing blobs until the rows that name them are committed."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    def remove(self, digests: Iterable[str], is_referenced: Callable[[str], bool]) -> int:
+        """Remove these blobs now, but for those that rows still name; nobody stores one while rows are looked at."""
+        removed = 0
+        with self._locked(fcntl.LOCK_EX):
+            for sha256 in digests:
+                path = self.path(sha256)
+                if path.exists() and not is_referenced(sha256):
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
 
     def sweep(self, referenced: set[str], *, grace_seconds: float) -> int:
         """Remove blobs that nothing names and leftovers of broken uploads, if older than the grace period.
@@ -204,28 +190,6 @@ class Storage:
             os.close(fd)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Create or replace one small file, such as the admin key, so that it survives power loss."""
-    incoming = Incoming(path.with_name(f".{path.name}.{secrets.token_hex(8)}"))
-    try:
-        incoming.write(content)
-        incoming.sync()
-        with disk_faults_are_507():
-            os.rename(incoming.path, path)
-            sync_folder(path.parent)
-    finally:
-        incoming.close()
-
-
 def _holds(target: Path, blob: Blob) -> bool:
     # Bytes that rotted on the disk are replaced by the good ones that just arrived.
     try:
@@ -251,14 +215,3 @@ def _modified(path: Path) -> float:
 
 def _corrupt(sha256: str) -> Corrupt:
     return Corrupt(f"The stored bytes with SHA-256 {sha256} are missing or damaged; restore them from a copy.")
-
-
-@contextmanager
-def disk_faults_are_507() -> Iterator[None]:
-    """Turn what a full or broken disk raises into StorageFull."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            raise StorageFull("The storage could not take the bytes; nothing was stored.") from error
-        raise

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -22,7 +19,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from app.column_types import Digest, Id, Json, Name, UtcTime, now
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -31,45 +29,6 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-def now() -> datetime:
-    """The time in UTC, for people; nothing is decided by comparing it with another machine's."""
-    return datetime.now(UTC)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A time in UTC on both databases; SQLite would hand back a naive one."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-class Json(TypeDecorator[Any]):
-    """JSON, in its binary form on Postgres, whose dialect is imported only there: it is a twentieth of the start."""
-
-    impl = JSON(none_as_null=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name != "postgresql":
-            return self.impl_instance
-        from sqlalchemy.dialects.postgresql import JSONB
-
-        return dialect.type_descriptor(JSONB(none_as_null=True))
-
-
-Id = String(48)
-Digest = String(64)
-Name = String(200)
 
 
 class Table(DeclarativeBase):
@@ -111,7 +70,10 @@ class KeyRow(Table):
 
 
 class DatasetRow(Table):
-    """An uploaded table: its bytes as sent, its typed columns, its profile."""
+    """A version of a table: its bytes as sent, its typed columns, its profile, what it was made from.
+
+    Until its job has read it, it is `processing`: its table has no digest ("") and no columns yet.
+    """
 
     __tablename__ = "datasets"
     __table_args__ = (UniqueConstraint("project_id", "name", "version"), Index(None, "project_id", "id"))
@@ -130,7 +92,29 @@ class DatasetRow(Table):
     columns: Mapped[list[Any]]
     profile: Mapped[dict[str, Any]]
     error: Mapped[dict[str, Any] | None]
+    origin: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
+    parent_id: Mapped[str | None] = mapped_column(Id, index=True)
+    blocks: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class UploadRow(Table):
+    """A resumable upload: `offset_bytes` of its bytes are durable and acknowledged."""
+
+    __tablename__ = "uploads"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    key_id: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(Name)
+    filename: Mapped[str | None] = mapped_column(Text())
+    content_type: Mapped[str | None] = mapped_column(Text())
+    options: Mapped[dict[str, Any]]
+    size_bytes: Mapped[int]
+    offset_bytes: Mapped[int] = mapped_column(default=0)
+    status: Mapped[str] = mapped_column(String(16), default="open")
+    dataset_id: Mapped[str | None] = mapped_column(Id)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class JobRow(Table):

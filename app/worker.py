@@ -19,18 +19,24 @@ from pathlib import Path
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import database
+from app import database, garbage
+from app.column_types import now
+from app.datasets.asking.exports import Exports
 from app.jobs import queue
+from app.jobs.attempt import Attempt, Workplace
 from app.jobs.executors.local import Launcher
-from app.jobs.queue import Beat, Lease, LeaseLost
-from app.jobs.training import Attempt, Workplace
+from app.jobs.ingesting import Ingesting
+from app.jobs.lease import Beat, Lease, LeaseLost
+from app.jobs.training import Training
 from app.settings import Settings
 from app.storage import Storage
-from app.tables import CheckpointRow, DatasetRow, IdempotencyRow, JobRow, ModelVersionRow, now
+from app.tables import IdempotencyRow, JobRow
+from app.uploads.place import Place
 
 log = logging.getLogger("maas.worker")
 LEAVING_SECONDS = 20.0
 READS_BEFORE_EXPIRY = 3
+KINDS: dict[str, type[Attempt]] = {"train": Training, "ingest": Ingesting}
 
 
 class Worker:
@@ -46,6 +52,7 @@ class Worker:
         self._sessions = database.sessions(self.engine)
         self._read_sessions = database.sessions(self.engine, read_only=True)
         self._storage = Storage(settings.data_dir)
+        self._exports = Exports(settings.data_dir / "exports", settings.export_cache_bytes)
         self._launcher = Launcher(settings.data_dir / "launcher.log")
         folder = settings.data_dir / "attempts"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -86,7 +93,7 @@ class Worker:
                 job = queue.claim(session, self.name)
             if job is None:
                 return
-            attempt = Attempt(self._place, job)
+            attempt = KINDS[job.kind](self._place, job)
             thread = threading.Thread(target=attempt.run, name=job.id)
             self._attempts[thread] = attempt
             thread.start()
@@ -113,14 +120,7 @@ class Worker:
             expired = now() - timedelta(seconds=self.settings.idempotency_seconds)
             session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < expired))
         with self._read_sessions.begin() as session:
-            columns = (
-                DatasetRow.sha256,
-                DatasetRow.parquet_sha256,
-                CheckpointRow.sha256,
-                ModelVersionRow.weights_sha256,
-                ModelVersionRow.graph_sha256,
-            )
-            referenced = {digest for column in columns for digest in session.scalars(select(column))}
+            referenced = garbage.referenced(session)
             live = {
                 f"{job_id}-{epoch}"
                 for job_id, epoch in session.execute(
@@ -128,6 +128,9 @@ class Worker:
                 )
             }
         removed = self._storage.sweep(referenced, grace_seconds=grace_seconds)
+        removed += self._exports.sweep(referenced)
+        uploads = Place(self.settings, self._sessions, self._read_sessions, self._storage)
+        removed += uploads.sweep(grace_seconds=grace_seconds)
         removed += _remove_old_attempts(self._place.folder, live, grace_seconds)
         if removed:
             log.info("removed %d leftovers", removed)

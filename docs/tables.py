@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from app.cli import app as command_line
+from app.datasets.changing.steps import AnyStep
 from app.learning.policies import CategoryPolicy, ColumnPolicy, NumericPolicy, PreparationParams
 from app.learning.splits import Split
 from app.main import FEATURES
@@ -49,7 +50,7 @@ def renew(text: str) -> str:
 
 def table(name: str) -> str:
     """One table by name."""
-    kinds = {"settings": settings_rows, "http": http_rows, "cli": cli_rows}
+    kinds = {"settings": settings_rows, "http": http_rows, "cli": cli_rows, "steps": step_rows}
     rows = kinds[name]() if name in kinds else model_rows(MODELS[name])
     head, *body = [tuple(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
     lines = [head, tuple("---" for _ in head), *body]
@@ -79,6 +80,18 @@ def http_rows() -> Iterator[tuple[str, ...]]:
         scope = f"`{route.policy.scope}`" if route.policy.scope else "none"
         for method in sorted(route.methods or ()):
             yield f"`{method} {route.path}`", f"`{route.name}`", scope, summary
+
+
+def step_rows() -> Iterator[tuple[str, ...]]:
+    """Every step with its members."""
+    yield "step", "member", "default", "what it does"
+    for model in typing.get_args(typing.get_args(AnyStep)[0]):
+        fields = dict(model.model_fields)
+        name = fields.pop("op").annotation.__args__[0]
+        yield f"`{name}`", "", "", model.__doc__ or ""
+        for member, field in fields.items():
+            default = "" if field.is_required() else shown(field.default)
+            yield "", f"`{member}`", default, field.description or ""
 
 
 def cli_rows() -> Iterator[tuple[str, ...]]:

@@ -11,8 +11,13 @@ from pathlib import Path
 BASE = frozenset(
     [
         "audit",
+        "blocks",
+        "column_types",
         "database",
+        "digests",
+        "durable",
         "errors",
+        "garbage",
         "ids",
         "landlock",
         "principal",
@@ -20,26 +25,41 @@ BASE = frozenset(
         "seccomp",
         "settings",
         "storage",
+        "streams",
         "tables",
         "app",
     ]
 )
-FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs"])
-ENTRY_POINTS = frozenset({"main", "worker", "serve", "client"})
+FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "uploads"])
+ENTRY_POINTS = frozenset({"main", "worker", "serve", "client", "client_upload"})
 ARROWS = {
+    ("uploads", "datasets.service"): "a whole upload becomes a data set",
+    ("uploads", "datasets.intake"): "and is drafted as any other",
+    ("uploads", "datasets.receive"): "from what is known of its bytes",
+    ("uploads", "datasets.names"): "under names of one grammar",
+    ("uploads", "datasets.options"): "and options, too",
     ("jobs", "datasets.service"): "a job learns from a data set",
+    ("jobs", "datasets.making"): "a long upload is read by a job",
+    ("jobs", "datasets.process"): "and tells how far it is",
+    ("datasets", "jobs.submission"): "a long upload is read by a job",
+    ("datasets", "jobs.queue"): "which jobs have ended",
+    ("datasets", "models.service"): "what was learned from a data set can go with it",
     ("jobs", "models.service"): "a finished job stores a version",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
 USES_DATABASE = {
     "tables": "the schema",
+    "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",
     "health": "readiness asks the database, metrics count jobs",
     "jobs.queue": "every change of a job's status",
     "jobs.journal": "events, metrics and logs of jobs",
-    "jobs.training": "tells a busy database from a fault of the job",
+    "jobs.attempt": "tells a busy database from a fault of the job",
+    "jobs.submission": "inserting a job queues it",
+    "datasets.lineage": "what was made from what",
+    "garbage": "what the database names",
     "worker": "opens the transactions of its jobs",
     "accounts.authenticator": "a busy database must not refuse a good key",
     "accounts.bootstrap": "the first key, before there is anybody to ask",
@@ -48,12 +68,18 @@ USES_DATABASE = {
     "web.problems": "a database that does not answer is 503",
 }
 WRITES_FILES = {
-    "storage": "the durable write path",
+    "uploads.part": "the bytes of an upload until it is whole",
+    "durable": "the durable write path",
+    "storage": "names what was written by it",
     "serve": "the lock file has no content",
     "cli_demo": "the demo's own log and address",
     "cli_trial": "the order of one trial run, in a folder of its own",
-    "datasets.ingest": "hands the parser its order, in the folder of one ingest",
-    "datasets.delimited": "transcodes into the folder of one ingest, in the sandbox",
+    "datasets.asking.exports": "exports that can always be written again, in a folder of their own",
+    "datasets.process": "hands the child its order, in the folder of one piece of work",
+    "datasets.reading.compressed": "decompresses into the folder of one ingest, in the sandbox",
+    "datasets.reading.json_rows": "copies good lines into the folder of one ingest, in the sandbox",
+    "datasets.changing.appending": "sets the new rows aside, in the folder of one piece of work, in the sandbox",
+    "datasets.reading.delimited": "transcodes into the folder of one ingest, in the sandbox",
     "jobs.executors.child": "a training child writes into its attempt folder only",
     "jobs.executors.local": "the log of an attempt, in the attempt's folder",
     "jobs.training": "the order of an attempt, in the attempt's folder",
@@ -161,14 +187,14 @@ def nobody_imports_entry_points(source: Source) -> Iterator[str]:
 
 def only_edges_import_the_web(source: Source) -> Iterator[str]:
     """app.web is for routes, main, serve and health."""
-    is_edge = source.path.name == "routes.py" or source.feature in {"main", "serve", "health", "web"}
+    is_edge = source.path.stem.endswith("routes") or source.feature in {"main", "serve", "health", "web"}
     if not is_edge:
         yield from (f"imports app.{name}" for name in source.ours if name.partition(".")[0] == "web")
 
 
 def only_edges_import_fastapi(source: Source) -> Iterator[str]:
     """fastapi is for routes, web, main and health."""
-    if source.path.name != "routes.py" and source.feature not in {"main", "health", "web"}:
+    if not source.path.stem.endswith("routes") and source.feature not in {"main", "health", "web"}:
         yield from (f"imports {name}" for name in source.imports if name.partition(".")[0] == "fastapi")
 
 
@@ -180,7 +206,7 @@ def only_learning_imports_torch(source: Source) -> Iterator[str]:
 
 def only_some_use_the_database(source: Source) -> Iterator[str]:
     """sqlalchemy is for services, routes and a reviewed list."""
-    if source.path.name not in {"service.py", "routes.py"} and source.module not in USES_DATABASE:
+    if not source.path.stem.endswith(("service", "routes")) and source.module not in USES_DATABASE:
         yield from (f"imports {name}" for name in source.imports if name.partition(".")[0] == "sqlalchemy")
 
 

@@ -14,9 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app import database
+from app.column_types import now
 from app.database import DatabaseError, Engine, Sessions
 from app.settings import Settings
-from app.tables import KeyRow, ProjectRow, now
+from app.tables import KeyRow, ProjectRow
 from tests.postgres import Postgres
 
 

@@ -16,8 +16,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app import database
+from app.column_types import now
 from app.database import Engine
-from app.tables import JobRow, ProjectRow, Table, now
+from app.tables import JobRow, ProjectRow, Table
 from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[1]

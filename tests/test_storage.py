@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from app.durable import write_durably
 from app.errors import Corrupt, StorageFull
-from app.storage import CHUNK_BYTES, Storage, write_durably
+from app.storage import CHUNK_BYTES, Storage
 from tests.system_calls import Calls, Crash, flip
 
 CONTENT = b"some bytes" * 1000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.accounts import service as accounts
 from app.database import Sessions
-from app.jobs.queue import Lease
+from app.jobs.lease import Lease
 from app.settings import Settings
 from app.storage import Storage
 from app.tables import DatasetRow

@@ -11,9 +11,11 @@ from fastapi import FastAPI
 
 from app.datasets import service as datasets
 from app.datasets.ingest import IngestLimits, ingest
+from app.datasets.making import Table
+from app.datasets.service import Draft
 from app.jobs import queue
 from app.jobs import service as jobs
-from app.jobs.queue import Lease
+from app.jobs.lease import Lease
 from app.jobs.schemas import JobCreate
 from app.models import service as models
 from app.principal import Principal
@@ -69,18 +71,10 @@ def train_penguins(source: Path, folder: Path) -> Trained:
 def store_dataset(app: FastAPI, owner: Principal, trained: Trained, name: str = "penguins") -> str:
     """The id of a data set with these bytes."""
     storage: Storage = app.state.storage
-    upload = datasets.Upload(
-        name=name,
-        format="csv",
-        source={},
-        sent=storage.put(trained.sent),
-        parquet=storage.put(trained.parquet),
-        num_rows=trained.num_rows,
-        columns=trained.columns,
-        profile=trained.profile,
-    )
+    draft = Draft(name, {"operation": "upload"}, sent=storage.put(trained.sent), format="csv")
+    table = Table(storage.put(trained.parquet), [], trained.num_rows, trained.columns, trained.profile, {})
     with app.state.sessions.begin() as session:
-        return datasets.register(session, owner, upload).id
+        return datasets.register(session, owner, draft, table).id
 
 
 def store_job(app: FastAPI, owner: Principal, dataset_id: str, model: str = "penguins") -> str:
@@ -103,7 +97,7 @@ def store_version(app: FastAPI, owner: Principal, trained: Trained, dataset_id: 
             session, job, manifest=trained.manifest, metrics=trained.metrics, weights=weights, graph=graph
         )
         lease = Lease(job.id, job.lease_epoch)
-        queue.succeed(session, lease, version=version, metrics=trained.metrics, principal=owner)
+        queue.succeed(session, lease, owner, version=version, metrics=trained.metrics)
         return version
 
 

@@ -10,8 +10,8 @@ from app import audit
 from app.accounts import service
 from app.accounts.schemas import KeyCreate
 from app.database import Sessions
+from app.durable import write_durably
 from app.principal import Principal
-from app.storage import write_durably
 from app.tables import KeyRow
 
 PROJECT = "default"

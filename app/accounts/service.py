@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 
 from app import audit
 from app.accounts.schemas import KeyCreate
+from app.column_types import now
 from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.ids import new_id
 from app.principal import SCOPES, Principal
-from app.tables import AuditRow, KeyRow, ProjectRow, now
+from app.tables import AuditRow, KeyRow, ProjectRow
 
 ALPHABET = string.ascii_letters + string.digits
 NUM_SECRET_CHARACTERS = 43  # 43 characters of 62 hold 256 random bits

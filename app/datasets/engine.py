@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from app.datasets.limits import invalid
+
 NUM_THREADS = 2
 FRUGAL_MEMORY_BYTES = 256 * 2**20
 
 
-def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
-    """A connection that reads `source` and, below the current folder, reads and writes; locked for good.
+def connect(inputs: Sequence[Path], memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """A connection that reads `inputs` and, below the current folder, reads and writes; locked for good.
 
     `memory_bytes` bounds the engine's own buffers; beyond it operators spill into ./spill.
     """
@@ -29,12 +36,34 @@ def connect(source: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
     )
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET parquet_metadata_cache = true")
-    connection.execute(f"SET allowed_paths = [{literal(str(source.resolve()))}]")
+    allowed = ", ".join(literal(str(path.resolve())) for path in inputs)
+    connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET allowed_directories = ['.']")
     connection.execute("SET enable_external_access = false")
-    connection.execute("SET allowed_configs = ['threads', 'memory_limit']")
+    connection.execute(
+        "SET allowed_configs = ['threads', 'memory_limit', 'enable_progress_bar', 'enable_progress_bar_print']"
+    )
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+@contextmanager
+def refusing_content(failure: str) -> Iterator[None]:
+    """Take what the engine cannot read for the client's fault, as `failure` says; memory and disk are told apart.
+
+    Raises: Invalid; OSError for a full disk or too large a file; duckdb.OutOfMemoryException.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as fault:
+        sys.stderr.write(f"{type(fault).__name__}: {fault}\n")
+        # The engine wraps what the disk says into words.
+        for number in (errno.ENOSPC, errno.EFBIG):
+            if os.strerror(number) in str(fault):
+                raise OSError(number, os.strerror(number)) from fault
+        raise invalid(failure) from fault
 
 
 def use_one_thread(connection: duckdb.DuckDBPyConnection) -> None:

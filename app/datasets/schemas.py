@@ -24,7 +24,7 @@ class ColumnRead(BaseModel):
 
 
 class DatasetRead(BaseModel):
-    """An uploaded table; it never changes once it is ready."""
+    """A version of a table; it never changes once it is ready."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -50,6 +50,11 @@ class DatasetRead(BaseModel):
                         }
                     ],
                     "source": {"delimiter": ",", "encoding": "utf-8"},
+                    "origin": {"operation": "upload"},
+                    "parent": None,
+                    "job": None,
+                    "progress": None,
+                    "error": None,
                     "created_at": "2026-11-23T09:00:00Z",
                 }
             ]
@@ -62,12 +67,48 @@ class DatasetRead(BaseModel):
     version: int = Field(description="Counts the uploads under this name.")
     status: Literal["processing", "ready", "failed"]
     format: str = Field(description="How the bytes were read: csv, tsv, ndjson, json or parquet.")
-    sha256: str = Field(description="Digest of the bytes as they were sent.")
+    sha256: str = Field(description="Digest of the bytes as they were sent; of the table, where nobody sent them.")
     size_bytes: int
-    num_rows: int
+    num_rows: int | None = Field(description="null until the table was read.")
     columns: list[ColumnRead]
     source: dict[str, Any] = Field(description="What was detected: delimiter, encoding and the like.")
+    origin: dict[str, Any] = Field(description="What made this version: an upload, or an operation and its steps.")
+    parent: str | None = Field(description="The version that this one was made from.")
+    job: str | None = Field(description="The job that reads the table, until it is ready.")
+    progress: dict[str, Any] | None = Field(description="How far that job is: phase and fraction.")
+    error: dict[str, Any] | None = Field(description="Why there will be no table, when the status is `failed`.")
     created_at: datetime
+
+
+class ColumnPatch(BaseModel):
+    """What is to be different about a column."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: ColumnType | None = Field(None, description="Read the column as this type.")
+    policies: dict[str, str] = Field(
+        default_factory=dict, description="What missing, unseen, out-of-range and wrong values mean from now on."
+    )
+
+
+class DatasetPatch(BaseModel):
+    """Types and policies that people know better; they make a new version."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"columns": {"year": {"type": "category"}, "body_mass_g": {"policies": {"missing": "reject"}}}},
+                {"extra_columns": "reject"},
+            ]
+        },
+    )
+
+    columns: dict[str, ColumnPatch] = Field(default_factory=dict, description="Changes by column name.")
+    extra_columns: Literal["flag", "ignore", "reject"] | None = Field(
+        None, description="What a column in a prediction means that the table does not have."
+    )
 
 
 class ProfileRead(BaseModel):
@@ -89,5 +130,35 @@ class RowsRead(BaseModel):
     object: Literal["rows"] = "rows"
     dataset: str
     offset: int
-    num_rows: int = Field(description="Rows of the whole data set.")
+    num_rows: int = Field(description="Rows of the whole data set, or those that satisfy the filter.")
     data: list[dict[str, Any]]
+
+
+class ErasedRead(DatasetRead):
+    """A version without somebody's rows, and what still has them or has learned from them."""
+
+    model_config = ConfigDict(json_schema_extra={})
+
+    earlier_versions: list[str] = Field(description="Versions that still hold the rows; delete them to be rid of them.")
+    affected_models: list[str] = Field(description="Model versions that were learned from those versions.")
+
+
+class Relative(BaseModel):
+    """A version in the line of another."""
+
+    id: str
+    name: str
+    version: int
+    status: str
+    operation: str = Field(description="What made it from the version before.")
+
+
+class LineageRead(BaseModel):
+    """What a data set was made from, and what was made from it."""
+
+    object: Literal["lineage"] = "lineage"
+    dataset: str
+    ancestors: list[Relative] = Field(description="Nearest first; the line ends where a version was deleted.")
+    descendants: list[Relative] = Field(description="Oldest first.")
+    jobs: list[str] = Field(description="Jobs that learned from this very version.")
+    models: list[str] = Field(description="Model versions that were learned from it, as predictions name them.")

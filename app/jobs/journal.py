@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobMetricRow, JobRow, now
+from app.column_types import now
+from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobMetricRow, JobRow
 
 NUM_CHECKPOINTS_KEPT = 2
 

@@ -18,42 +18,21 @@ that lost its lease, however long it slept, writes nothing: it gets LeaseLost an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import audit
+from app.column_types import now
 from app.errors import Conflict
 from app.jobs import journal
+from app.jobs.lease import Beat, Lease, LeaseLost
 from app.principal import Principal
-from app.tables import CheckpointRow, JobRow, now
+from app.tables import CheckpointRow, DatasetRow, JobRow
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-
-
-class LeaseLost(Exception):
-    """The attempt is not this worker's any more: stop at once and write nothing."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to write for one attempt of one job."""
-
-    job_id: str
-    epoch: int
-
-
-@dataclass
-class Beat:
-    """What an attempt reports in one transaction; an empty one just renews the lease."""
-
-    progress: dict[str, Any] | None = None
-    phase: str | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
+CANCELLED = {"code": "cancelled", "message": "The job was cancelled.", "pointer": None}
 
 
 def has_queued(session: Session) -> bool:
@@ -125,16 +104,25 @@ def rewind_metrics(session: Session, lease: Lease, step: int) -> None:
     journal.drop_metrics(session, lease.job_id, after_step=step)
 
 
-def succeed(session: Session, lease: Lease, *, version: int, metrics: dict[str, Any], principal: Principal) -> None:
-    """End with a model version, in the transaction that stores the version. Raises: LeaseLost."""
+def succeed(
+    session: Session,
+    lease: Lease,
+    principal: Principal,
+    *,
+    version: int | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> None:
+    """End well, in the transaction that stores the result: a model version, or a data set. Raises: LeaseLost."""
     job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics)
-    journal.append(session, job.id, [journal.event("status", f"Succeeded: {job.model}@{version}.", status="succeeded")])
-    audit.record(session, principal, "job.succeed", job.id, model=f"{job.model}@{version}")
+    result = f"{job.model}@{version}" if version else str(job.dataset_id)
+    journal.append(session, job.id, [journal.event("status", f"Succeeded: {result}.", status="succeeded")])
+    audit.record(session, principal, "job.succeed", job.id, result=result)
 
 
 def fail(session: Session, lease: Lease, error: dict[str, Any]) -> None:
     """End because of what the user sent: trying again would end the same way. Raises: LeaseLost."""
     job = _write(session, lease, **_ending("failed"), error=error)
+    _abandon(session, job, error)
     event = journal.event("status", str(error["message"]), "error", status="failed", error=error)
     journal.append(session, job.id, [event])
 
@@ -143,6 +131,8 @@ def stop(session: Session, lease: Lease, status: str) -> None:
     """The attempt stopped because it was asked to: `paused` or `cancelled`. Raises: LeaseLost."""
     ending = _ending("cancelled") if status == "cancelled" else {"status": "paused", "phase": None, "control": None}
     job = _write(session, lease, **(ending | {"revision": JobRow.revision + 1}))
+    if status == "cancelled":
+        _abandon(session, job, CANCELLED)
     journal.append(session, job.id, [journal.event("status", f"{status.capitalize()}.", status=status)])
 
 
@@ -186,8 +176,7 @@ def cancel(session: Session, job: JobRow) -> None:
     if job.status == "running":
         _ask(session, job, "cancel")
         return
-    _set(session, job, **_ending("cancelled"))
-    journal.append(session, job.id, [journal.event("status", "Cancelled.", status="cancelled")])
+    _end_cancelled(session, job)
 
 
 def pause(session: Session, job: JobRow) -> None:
@@ -217,11 +206,6 @@ def finish(session: Session, job: JobRow) -> None:
     if job.control == "cancel":
         raise Conflict("The job is being cancelled.")
     _ask(session, job, "finish")
-
-
-def announce(session: Session, job: JobRow) -> None:
-    """The first event of a job, in the transaction that inserts it."""
-    journal.append(session, job.id, [journal.event("status", "Queued.", status="queued")])
 
 
 def _write(session: Session, lease: Lease, **values: Any) -> JobRow:
@@ -255,21 +239,33 @@ def _after_fault(session: Session, job: JobRow, reason: str, max_attempts: int) 
     message = f"Gave up after {job.num_faults} attempts that died: {reason}"
     error = {"code": "infrastructure-fault", "message": message, "pointer": None}
     _set(session, job, **_ending("failed"), error=error)
+    _abandon(session, job, error)
     journal.append(session, job.id, [journal.event("status", message, "error", status="failed", error=error)])
 
 
 def _requeue(session: Session, job: JobRow, reason: str) -> None:
     # What the user asked of the lost attempt still holds; `finish` stays on the row for the next attempt.
     if job.control == "cancel":
-        _set(session, job, **_ending("cancelled"))
-        journal.append(session, job.id, [journal.event("status", "Cancelled.", status="cancelled")])
-        return None
+        return _end_cancelled(session, job)
     status = "paused" if job.control == "pause" else "queued"
     control = None if job.control == "pause" else job.control
     _set(session, job, status=status, phase=None, worker=None, control=control, queued_at=now())
     return journal.append(
         session, job.id, [journal.event("status", f"{reason} The job is {status} again.", "warning", status=status)]
     )
+
+
+def _end_cancelled(session: Session, job: JobRow) -> None:
+    _set(session, job, **_ending("cancelled"))
+    _abandon(session, job, CANCELLED)
+    journal.append(session, job.id, [journal.event("status", "Cancelled.", status="cancelled")])
+
+
+def _abandon(session: Session, job: JobRow, error: dict[str, Any]) -> None:
+    # A data set that was still to be made will never be; whoever waits for it learns why.
+    making = (DatasetRow.id == job.dataset_id, DatasetRow.status == "processing")
+    if job.kind == "ingest":
+        session.execute(update(DatasetRow).where(*making).values(status="failed", error=error))
 
 
 def _ask(session: Session, job: JobRow, control: str) -> None:

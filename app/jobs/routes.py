@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Header, Path, Query, Response
 from sqlalchemy.orm import Session
@@ -189,23 +189,20 @@ def list_job_logs(job_id: JobId, caller: Caller, session: InSession, cursor: Pag
 
 def show(row: JobRow) -> JobRead:
     """A job as clients see it."""
-    plan = row.plan
-    shown: dict[str, Any] = {name: plan[name] for name in ("spec", "task", "target", "params", "split", "seed")}
-    kind: Literal["train"] = "train"
     return JobRead(
-        id=row.id,
-        kind=kind,
-        status=row.status,
         dataset=row.dataset_id or "",
-        model=row.model or "",
         model_version=f"{row.model}@{row.model_version}" if row.model_version else None,
-        preparation=plan["preparation"],
-        **shown,
+        **{name: row.plan.get(name) for name in PLANNED},
         **{name: getattr(row, name) for name in COPIED},
     )
 
 
+PLANNED = ("spec", "task", "target", "params", "preparation", "split", "seed")
 COPIED = (
+    "id",
+    "kind",
+    "status",
+    "model",
     "phase",
     "progress",
     "priority",

@@ -41,6 +41,11 @@ class JobCreate(BaseModel):
                     "split": {"validation": 0.2, "test": 0.2},
                     "seed": 7,
                 },
+                {
+                    "dataset": "ds_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3",
+                    "target": "price",
+                    "split": {"method": "time", "column": "sold_at"},
+                },
             ]
         },
     )
@@ -68,6 +73,7 @@ class JobError(BaseModel):
     code: str
     message: str
     pointer: str | None
+    errors: list[dict[str, Any]] = Field(default_factory=list, description="All places that are wrong, where known.")
 
 
 class JobRead(BaseModel):
@@ -112,20 +118,20 @@ class JobRead(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Literal["train"]
+    kind: Literal["train", "ingest"] = Field(description="`ingest` reads a large upload or makes a version of it.")
     status: Status
     phase: str | None = Field(description="What a running job does now: loading, training, exporting …")
     progress: dict[str, Any] = Field(description="Epoch, step, fraction, losses, rows per second, time left.")
-    model: str
+    model: str | None
     model_version: str | None = Field(description="The result, as predictions name it: penguins@1.")
-    dataset: str
-    spec: str
-    task: Task
-    target: str
-    params: dict[str, Any]
-    preparation: dict[str, Any]
-    split: dict[str, Any]
-    seed: int
+    dataset: str = Field(description="What it learns from, or makes.")
+    spec: str | None = Field(description="This and the next six are null for jobs that train nothing.")
+    task: Task | None
+    target: str | None
+    params: dict[str, Any] | None
+    preparation: dict[str, Any] | None
+    split: dict[str, Any] | None
+    seed: int | None
     priority: int
     limits: dict[str, Any]
     digests: dict[str, Any] = Field(description="SHA-256 of the data set as sent, its table, and the plan.")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import audit
 from app.datasets import service as datasets
-from app.errors import Conflict, Invalid, NotFound, Unavailable
-from app.ids import new_id
-from app.jobs import journal, queue
+from app.errors import Conflict, Invalid, NotFound
+from app.jobs import journal, queue, submission
 from app.jobs.schemas import JobCreate
 from app.learning.errors import LearningError
 from app.learning.plan import plan as make_plan
 from app.principal import Principal
 from app.settings import Settings
-from app.tables import CheckpointRow, DatasetRow, JobRow, now
+from app.tables import CheckpointRow, DatasetRow, JobRow
 
 
 def submit(session: Session, principal: Principal, request: JobCreate, settings: Settings) -> JobRow:
@@ -31,16 +28,14 @@ def submit(session: Session, principal: Principal, request: JobCreate, settings:
     """
     audit.take_turn(session, principal.project_id)
     dataset = _ready_dataset(session, principal, request.dataset)
-    return _insert(
-        session,
-        principal,
-        settings,
-        dataset=dataset,
+    order = _order(
+        dataset,
         model=request.model or dataset.name,
         plan=plan(dataset, request, settings),
         limits=limits(request, settings),
         priority=request.priority,
     )
+    return submission.submit(session, principal, order, settings)
 
 
 def check(
@@ -57,16 +52,31 @@ def retry(session: Session, principal: Principal, job_id: str, settings: Setting
     old = get(session, principal, job_id)
     if old.status not in ("failed", "cancelled"):
         raise Conflict(f"Only a failed or cancelled job can be retried; this one is {old.status}.")
-    return _insert(
-        session,
-        principal,
-        settings,
-        dataset=datasets.get(session, principal, old.dataset_id or ""),
+    if old.kind != "train":
+        raise Conflict("Only training jobs can be retried; send the data again.")
+    order = _order(
+        datasets.get(session, principal, old.dataset_id or ""),
         model=old.model or "",
         plan=old.plan,
         limits=old.limits,
         priority=old.priority,
         retry_of=old.id,
+    )
+    return submission.submit(session, principal, order, settings)
+
+
+def _order(
+    dataset: DatasetRow,
+    *,
+    model: str,
+    plan: dict[str, Any],
+    limits: dict[str, Any],
+    priority: int,
+    retry_of: str | None = None,
+) -> submission.Order:
+    digests = {"dataset": dataset.sha256, "table": dataset.parquet_sha256}
+    return submission.Order(
+        "train", dataset.id, plan, digests, limits, model, priority, retry_of, audited={"model": model}
     )
 
 
@@ -83,6 +93,7 @@ def plan(dataset: DatasetRow, request: JobCreate, settings: Settings) -> dict[st
             task=request.task,
             seed=request.seed,
             num_rows=dataset.num_rows,
+            extra_columns=dataset.origin.get("extra_columns"),
             max_parameters=settings.max_parameters,
         )
     except LearningError as error:
@@ -138,6 +149,8 @@ ACTIONS = {"cancel": queue.cancel, "pause": queue.pause, "resume": queue.resume,
 def act(session: Session, principal: Principal, job_id: str, action: str) -> JobRow:
     """Cancel, pause, resume or finish a job. Raises: NotFound, Conflict."""
     job = get(session, principal, job_id)
+    if action == "finish" and job.kind != "train":
+        raise Conflict("Only a training job can be finished early.")
     ACTIONS[action](session, job)
     audit.record(session, principal, f"job.{action}", job.id)
     return job
@@ -148,49 +161,3 @@ def _ready_dataset(session: Session, principal: Principal, dataset_id: str) -> D
     if dataset.status != "ready":
         raise Conflict(f"The data set is {dataset.status}; jobs need a ready one.")
     return dataset
-
-
-def _insert(
-    session: Session,
-    principal: Principal,
-    settings: Settings,
-    *,
-    dataset: DatasetRow,
-    model: str,
-    plan: dict[str, Any],
-    limits: dict[str, Any],
-    priority: int,
-    retry_of: str | None = None,
-) -> JobRow:
-    unfinished = select(func.count()).where(
-        JobRow.project_id == principal.project_id, JobRow.status.not_in(queue.TERMINAL)
-    )
-    if session.scalars(unfinished).one() >= settings.max_queued_jobs:
-        raise Unavailable("The project has as many unfinished jobs as it may have.", retry_after_seconds=10)
-    row = JobRow(
-        id=new_id("job"),
-        project_id=principal.project_id,
-        kind="train",
-        status="queued",
-        priority=priority,
-        dataset_id=dataset.id,
-        model=model,
-        plan=plan,
-        digests={"dataset": dataset.sha256, "table": dataset.parquet_sha256, "plan": digest(plan)},
-        limits=limits,
-        progress={},
-        retry_of=retry_of,
-        created_at=now(),
-        queued_at=now(),
-    )
-    session.add(row)
-    session.flush()
-    queue.announce(session, row)
-    audit.record(session, principal, "job.create", row.id, dataset=dataset.id, model=model)
-    session.refresh(row)
-    return row
-
-
-def digest(plan: dict[str, Any]) -> str:
-    """The SHA-256 of a plan: equal plans on equal data give equal weights."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()

@@ -1,89 +1,43 @@
-"""What a claimed training job does: the data set goes in, a child learns, a model version comes out.
-
-One `Attempt` lives in one thread of the worker. It alone writes to the database for its child: reports are
-gathered and stored together once per heartbeat, in the transaction that renews the lease.
-"""
+"""What a claimed training job does: the data set goes in, a child learns, a model version comes out."""
 
 from __future__ import annotations
 
 import json
-import logging
 import selectors
-import shutil
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from app.database import Sessions
 from app.datasets import service as datasets
-from app.errors import MaasError
+from app.errors import StorageFull
 from app.ids import new_id
 from app.jobs import journal, queue
+from app.jobs.attempt import Attempt, Workplace
 from app.jobs.executors import child as child_side
-from app.jobs.executors.local import Child, Launcher, LauncherDied
+from app.jobs.executors.local import Child
 from app.jobs.executors.streams import Lines, Text
-from app.jobs.queue import Beat, Lease, LeaseLost
+from app.jobs.lease import Beat
 from app.models import service as models
 from app.principal import Principal
-from app.settings import Settings
-from app.storage import Storage
 from app.tables import CheckpointRow, JobRow
 
-log = logging.getLogger("maas.worker")
 MAX_LOG_BYTES = 1 << 20
 WALL_GRACE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """What all attempts of one worker share."""
-
-    settings: Settings
-    sessions: Sessions
-    storage: Storage
-    launcher: Launcher
-    folder: Path
-
-
-class Attempt:
-    """One attempt of one job, from its claim to its end."""
+class Training(Attempt):
+    """An attempt to train: the worker's side of one training child."""
 
     def __init__(self, place: Workplace, job: JobRow) -> None:
-        self.place = place
-        self.job = job
-        self.lease = Lease(job.id, job.lease_epoch)
-        self.folder = place.folder / f"{job.id}-{job.lease_epoch}"
-        self.leaving = threading.Event()
-        self._report = Beat()
+        super().__init__(place, job)
         self._end: dict[str, Any] | None = None
-        self._control = job.control
         self._asked: str | None = None
         self._num_log_bytes = 0
-        self.last_beat = time.monotonic()
 
-    def run(self) -> None:
-        """Do the work; whatever happens, the job's row says so, or another worker takes the job over."""
-        try:
-            self.folder.mkdir(mode=0o700, parents=True)
-            self._prepare()
-            self._supervise(self.place.launcher.start(self.folder))
-        except LeaseLost:
-            log.warning("lost the lease of %s", self.job.id)
-        except (LauncherDied, OSError) as error:
-            self._fault(f"It could not run: {error}.")
-        except MaasError as error:
-            self._fail({"code": error.code, "message": error.detail, "pointer": None})
-        except SQLAlchemyError:
-            log.exception("the database failed %s; its lease will run out", self.job.id)
-        except Exception:
-            log.exception("a bug in the worker ended an attempt of %s", self.job.id)
-            self._fault("The worker failed; its log says why.")
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def work(self) -> None:
+        """Hand the child its order and see it through."""
+        self._prepare()
+        self._supervise(self.place.launcher.start(self.folder))
 
     def _prepare(self) -> None:
         place, job = self.place, self.job
@@ -131,7 +85,7 @@ class Attempt:
                     for key, _ in selector.select(self.place.settings.heartbeat_seconds / 4):
                         if not key.data(key.fd):
                             selector.unregister(key.fd)
-                    self._beat_if_due()
+                    self.beat_if_due()
                     self._pass_on_control(child)
                     if time.monotonic() > deadline:
                         self._end = _error("wall-time-exceeded", "The job did not stop at its wall-clock limit.")
@@ -144,51 +98,33 @@ class Attempt:
 
     def _pass_on_control(self, child: Child) -> None:
         # A worker that shuts down pauses its children for the sake of a checkpoint, then gives the job back.
-        word = self._control or ("pause" if self.leaving.is_set() else None)
+        word = self.control or ("pause" if self.leaving.is_set() else None)
         if word and self._asked not in (word, "cancel"):
             self._asked = word
             child.ask(word)
 
-    def _beat_if_due(self) -> None:
-        now = time.monotonic()
-        changed_phase = self._report.phase is not None
-        if now - self.last_beat < self.place.settings.heartbeat_seconds and not changed_phase:
-            return
-        try:
-            with self.place.sessions.begin() as session:
-                self._control = queue.beat(session, self.lease, self._report)
-        except SQLAlchemyError:
-            # The database may come back; until then what was reported is kept. After that the lease is void.
-            log.exception("a heartbeat of %s failed", self.job.id)
-            if now - self.last_beat > self.place.settings.lease_seconds:
-                raise
-            return
-        self._report, self.last_beat = Beat(), now
-
     def _hear(self, message: dict[str, Any]) -> None:
         kind = message.pop("type")
         if kind == "progress":
-            self._report.progress = message
+            self.report.progress = message
         elif kind == "phase":
-            self._report.phase = message["phase"]
-            self._report.events.append(journal.event("phase", f"Phase: {message['phase']}.", phase=message["phase"]))
+            self.report.phase = message["phase"]
+            self.report.events.append(journal.event("phase", f"Phase: {message['phase']}.", phase=message["phase"]))
         elif kind == "metrics":
-            self._report.metrics.append(message)
+            self.report.metrics.append(message)
         elif kind == "event":
-            self._report.events.append(
-                journal.event("message", message["message"], message["level"], **message["data"])
-            )
+            self.report.events.append(journal.event("message", message["message"], message["level"], **message["data"]))
         elif kind == "checkpoint":
             self._save_checkpoint(message)
         elif kind == "sandbox":
-            self._report.events.append(journal.event("sandbox", "Confined by the kernel.", layers=message["layers"]))
+            self.report.events.append(journal.event("sandbox", "Confined by the kernel.", layers=message["layers"]))
         else:
             self._end = {"type": kind, **message}
 
     def _log(self, text: str) -> None:
         if self._num_log_bytes < MAX_LOG_BYTES:
             self._num_log_bytes += len(text)
-            self._report.logs.append(text.replace("\x00", "\ufffd"))
+            self.report.logs.append(text.replace("\x00", "\ufffd"))
 
     def _save_checkpoint(self, message: dict[str, Any]) -> None:
         path = self._inside(message["path"])
@@ -208,9 +144,9 @@ class Attempt:
         )
         with self.place.sessions.begin() as session:
             # The metrics up to this step belong to it: an attempt that goes on from here reports only later ones.
-            self._control = queue.beat(session, self.lease, self._report)
+            self.control = queue.beat(session, self.lease, self.report)
             queue.save_checkpoint(session, self.lease, row)
-        self._report, self.last_beat = Beat(), time.monotonic()
+        self.report, self.last_beat = Beat(), time.monotonic()
 
     def _inside(self, name: str) -> Path:
         path = (self.folder / name).resolve()
@@ -223,14 +159,16 @@ class Attempt:
         if end.get("type") == "result":
             self._succeed(end)
         elif end.get("type") == "stopped":
-            self._stopped(end["reason"])
+            self.stopped(end["reason"])
         elif end.get("type") == "error":
-            self._fail({name: end.get(name) for name in ("code", "message", "pointer")})
+            self.fail({name: end.get(name) for name in ("code", "message", "pointer")})
+        elif status == child_side.EXIT_FULL_DISK:
+            raise StorageFull("The training had no space left to write to.")
         elif status > 0:
             error = "The training process failed; the job's log says why."
-            self._fail({"code": "internal", "message": error, "pointer": None})
+            self.fail({"code": "internal", "message": error, "pointer": None})
         else:
-            self._fault(f"The training process was killed by signal {-status}.")
+            self.fault(f"The training process was killed by signal {-status}.")
 
     def _succeed(self, end: dict[str, Any]) -> None:
         stored = {name: self.place.storage.put_file(self._inside(f["path"])) for name, f in end["files"].items()}
@@ -241,7 +179,7 @@ class Attempt:
             self.place.storage.verified_path(blob.sha256)
         principal = Principal(self.job.project_id, "", frozenset())
         with self.place.sessions.begin() as session:
-            queue.beat(session, self.lease, self._report)
+            queue.beat(session, self.lease, self.report)
             version = models.add_version(
                 session,
                 self.job,
@@ -250,30 +188,7 @@ class Attempt:
                 weights=stored["weights"],
                 graph=stored["graph"],
             )
-            queue.succeed(session, self.lease, version=version, metrics=end["metrics"], principal=principal)
-
-    def _stopped(self, reason: str) -> None:
-        with self.place.sessions.begin() as session:
-            control = queue.beat(session, self.lease, self._report)
-            if reason == "cancelled" or control == "cancel":
-                queue.stop(session, self.lease, "cancelled")
-            elif control == "pause":
-                queue.stop(session, self.lease, "paused")
-            else:
-                queue.release(session, self.lease)
-
-    def _fail(self, error: dict[str, Any]) -> None:
-        with self.place.sessions.begin() as session:
-            queue.beat(session, self.lease, self._report)
-            queue.fail(session, self.lease, error)
-
-    def _fault(self, reason: str) -> None:
-        try:
-            with self.place.sessions.begin() as session:
-                queue.beat(session, self.lease, self._report)
-                queue.fault(session, self.lease, reason, max_attempts=self.place.settings.max_attempts)
-        except LeaseLost:
-            log.warning("lost the lease of %s", self.job.id)
+            queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
 
 
 def _error(code: str, message: str) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""What is remarkable about the rows of one prediction: warnings that ride along, problems that refuse."""
+"""What is remarkable about rows: warnings that ride along, problems that refuse; one way in, two readers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import Protocol, TypedDict
 
-from app.learning.errors import InputError, json_pointer
+from app.learning.errors import InputError, LearningError, json_pointer, shown
 
 MAX_PROBLEMS = 20
 Pointer = Callable[[int, str | None], str]
@@ -24,8 +25,18 @@ def row_pointer(row: int, column: str | None) -> str:
     return json_pointer("rows", row) if column is None else json_pointer("rows", row, column)
 
 
+class NoteTaker(Protocol):
+    """Who is told what a policy finds in the cells of a table."""
+
+    def warn(self, rows: Iterable[int], column: str, code: str, detail: str) -> None:
+        """These rows are used, though something is odd."""
+
+    def refuse(self, rows: Iterable[int], column: str | None, detail: str) -> None:
+        """These rows cannot be used."""
+
+
 class Notes:
-    """Collects warnings per row, and the first problems; `pointer` turns a cell into a JSON pointer."""
+    """For a prediction. Collects warnings per row and the first problems; `pointer` points at a cell."""
 
     def __init__(self, num_rows: int, pointer: Pointer = row_pointer) -> None:
         self.warnings: list[list[Warned]] = [[] for _ in range(num_rows)]
@@ -54,4 +65,33 @@ class Notes:
             problems = sorted(self._problems, key=lambda problem: problem[0])
             raise InputError(
                 [{"pointer": self._pointer(row, column), "detail": text} for row, column, text in problems]
+            )
+
+
+@dataclass(slots=True)
+class Counted:
+    """How many rows of a column came with one warning, and the first of them."""
+
+    first_row: int
+    detail: str
+    num_rows: int = 0
+
+
+class TrainingNotes:
+    """For a training. Counts warnings by column and code; the first row that is refused ends it."""
+
+    def __init__(self) -> None:
+        self.warnings: dict[tuple[str, str], Counted] = {}
+
+    def warn(self, rows: Iterable[int], column: str, code: str, detail: str) -> None:
+        """Count these rows."""
+        for row in rows:
+            self.warnings.setdefault((column, code), Counted(row, detail)).num_rows += 1
+
+    def refuse(self, rows: Iterable[int], column: str | None, detail: str) -> None:
+        """Raise LearningError for the first of these rows."""
+        for row in rows:
+            raise LearningError(
+                f"Row {row + 1}, column {shown(column)}: {detail}.",
+                pointer=json_pointer("preparation", "columns", column or ""),
             )

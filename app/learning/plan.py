@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.learning import specs
-from app.learning.data import NUMBER_TYPES, Column
+from app.learning.data import Column
 from app.learning.errors import LearningError, shown
-from app.learning.policies import CategoryPolicy, PreparationParams, Treatment, treatments
+from app.learning.policies import CategoryPolicy, ExtraColumns, PreparationParams, Treatment, treatments
 from app.learning.problems import problems_of
 from app.learning.spec import CLASSIFICATION, LOSSES, Spec, Task, TrainingParams
-from app.learning.splits import Split
+from app.learning.splits import Split, resolve_split
 from app.learning.tasks import choose_task
 
 MAX_PARAMETERS = 50_000_000
@@ -84,28 +84,27 @@ def resolve(
     split: Mapping[str, Any] | None = None,
     task: str | None = None,
     seed: int = 0,
+    extra_columns: ExtraColumns | None = None,
     max_parameters: int = MAX_PARAMETERS,
 ) -> Plan:
     """Check a request against the columns of its data set: `name`, `type` and, where known, counts and range.
 
+    `extra_columns` is the data set's own policy, for a request that does not say.
     Raises: LearningError pointing into the request (`/target`, `/params/hidden/0`, ...); `errors` lists
     every invalid parameter. No memory is taken for the network that is asked for.
     """
     recipe = specs.get(spec)
     target_column = _find_target(columns, target)
     checked_params = _validate(recipe.params, params, "params")
-    checked_preparation = _validate(PreparationParams, preparation, "preparation")
+    checked_preparation = _preparation(preparation, extra_columns)
     _check_seed(seed)
     if num_rows < 2:
         raise LearningError("Training needs at least two rows.", code="too-few-rows", pointer="/dataset")
     chosen = choose_task(target_column, task, num_rows)
-    if chosen not in recipe.tasks:
-        raise LearningError(f"Spec {spec} does not solve the task {chosen}.", pointer="/task")
+    _check_task(recipe, chosen)
     _check_loss(checked_params, chosen)
-    checked_split = _resolve_split(_validate(Split, split, "split"), chosen, columns, target)
+    checked_split = resolve_split(_validate(Split, split, "split"), chosen, columns, target, num_rows)
     decided = treatments(columns, checked_preparation, reserved=[target, checked_split.column])
-    if all(item.policy is None for item in decided):
-        raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
     num_inputs = estimate_inputs(decided, columns)
     num_outputs = _num_outputs(chosen, target_column)
     _check_size(recipe.num_parameters(num_inputs, num_outputs, checked_params), max_parameters, checked_params)
@@ -128,11 +127,23 @@ def _validate(model: type[Model], data: Mapping[str, Any] | None, where: str) ->
         raise LearningError(problems[0]["detail"], pointer=problems[0]["pointer"], errors=problems) from None
 
 
+def _preparation(preparation: Mapping[str, Any] | None, extra_columns: ExtraColumns | None) -> PreparationParams:
+    checked = _validate(PreparationParams, preparation, "preparation")
+    if extra_columns is None or "extra_columns" in checked.model_fields_set:
+        return checked
+    return checked.model_copy(update={"extra_columns": extra_columns})
+
+
 def _find_target(columns: Sequence[Column], target: str) -> Column:
     for column in columns:
         if column["name"] == target:
             return column
     raise LearningError(f"The data set has no column {shown(target)}.", pointer="/target")
+
+
+def _check_task(spec: Spec, task: Task) -> None:
+    if task not in spec.tasks:
+        raise LearningError(f"Spec {spec.name} does not solve the task {task}.", pointer="/task")
 
 
 def _check_loss(params: TrainingParams, task: Task) -> None:
@@ -143,20 +154,6 @@ def _check_loss(params: TrainingParams, task: Task) -> None:
         raise LearningError("Class weights need classes.", pointer="/params/class_weights")
     if params.label_smoothing and (task not in CLASSIFICATION or params.loss == "mse"):
         raise LearningError("Label smoothing needs classes and cross-entropy.", pointer="/params/label_smoothing")
-
-
-def _resolve_split(split: Split, task: Task, columns: Sequence[Column], target: str) -> Split:
-    if split.column is not None:
-        types = {column["name"]: column["type"] for column in columns}
-        if split.column not in types:
-            raise LearningError(f"The data set has no column {shown(split.column)}.", pointer="/split/column")
-        if split.column == target or types[split.column] in NUMBER_TYPES:
-            raise LearningError("The split column must hold train, validation or test.", pointer="/split/column")
-        return split
-    if split.method == "stratified" and task not in CLASSIFICATION:
-        raise LearningError("A stratified split needs classes.", pointer="/split/method")
-    method = split.method or ("stratified" if task in CLASSIFICATION else "random")
-    return split.model_copy(update={"method": method})
 
 
 def estimate_inputs(decided: Sequence[Treatment], columns: Sequence[Column]) -> int:

@@ -22,16 +22,49 @@ OutOfRange = Literal["accept", "flag", "clip", "reject"]
 Encoding = Literal["one_hot", "ordinal"]
 Unseen = Literal["other", "reject"]
 WrongTypePolicy = Literal["reject", "impute"]
+ExtraColumns = Literal["flag", "ignore", "reject"]
 FillValue = Annotated[float, Field(ge=-1e30, le=1e30)] | Annotated[str, Field(max_length=1000)]
 MaxCategories = Annotated[int, Field(ge=1, le=10_000)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class NumericPolicy(BaseModel):
-    """How numbers, truth values and times become inputs."""
+# What the schema of a data set can say about a column, or about columns that it does not have; first the default.
+STORED_POLICIES: dict[str, tuple[str, ...]] = {
+    "missing": ("impute", "flag", "reject"),
+    "unseen": ("other", "flag", "reject"),
+    "out_of_range": ("flag", "accept", "clip", "reject"),
+    "wrong_type": ("reject", "impute"),
+    "extra_columns": ("flag", "ignore", "reject"),
+}
+# Which of these words a request says in another way.
+MEANINGS: dict[tuple[str, str], dict[str, str]] = {
+    # It does not say how: that is this module's default.
+    ("missing", "impute"): {},
+    # For categories there is nothing to add: by default a missing value is a category of its own.
+    ("missing", "flag"): {"missing_indicator": "always"},
+    # An unseen category always comes with a warning.
+    ("unseen", "flag"): {"unseen": "other"},
+}
+
+
+class _Fillable(BaseModel):
+    """A policy that can put a constant in the place of missing values."""
 
     model_config = STRICT
+
+    missing: Any
+    fill_value: Any
+
+    @model_validator(mode="after")
+    def _constant_has_value(self) -> Self:
+        if self.missing == "constant" and self.fill_value is None:
+            raise ValueError("missing=constant needs a fill_value")
+        return self
+
+
+class NumericPolicy(_Fillable):
+    """How numbers, truth values and times become inputs."""
 
     missing: NumericMissing = Field("median", description="What stands in for a missing value.")
     fill_value: float | None = Field(None, ge=-1e30, le=1e30, description="The value of missing=constant.")
@@ -42,17 +75,9 @@ class NumericPolicy(BaseModel):
     out_of_range: OutOfRange = Field("flag", description="A value outside the range seen in training.")
     wrong_type: WrongTypePolicy = Field("reject", description="A value that is not of the column's type.")
 
-    @model_validator(mode="after")
-    def _constant_has_value(self) -> Self:
-        if self.missing == "constant" and self.fill_value is None:
-            raise ValueError("missing=constant needs a fill_value")
-        return self
 
-
-class CategoryPolicy(BaseModel):
+class CategoryPolicy(_Fillable):
     """How named values become inputs."""
-
-    model_config = STRICT
 
     missing: CategoryMissing = Field("category", description="What stands in for a missing value.")
     fill_value: str | None = Field(None, max_length=1000, description="The value of missing=constant.")
@@ -60,12 +85,6 @@ class CategoryPolicy(BaseModel):
     unseen: Unseen = Field("other", description="A category that no training row had.")
     max_categories: MaxCategories = Field(256, description="The most frequent are kept, the rest is 'other'.")
     wrong_type: WrongTypePolicy = Field("reject", description="A value that is not of the column's type.")
-
-    @model_validator(mode="after")
-    def _constant_has_value(self) -> Self:
-        if self.missing == "constant" and self.fill_value is None:
-            raise ValueError("missing=constant needs a fill_value")
-        return self
 
 
 class ColumnPolicy(BaseModel):
@@ -94,9 +113,7 @@ class PreparationParams(BaseModel):
     numeric: NumericPolicy = Field(default_factory=NumericPolicy)
     category: CategoryPolicy = Field(default_factory=CategoryPolicy)
     columns: dict[str, ColumnPolicy] = Field(default_factory=dict, description="Overrides by column name.")
-    extra_columns: Literal["flag", "ignore", "reject"] = Field(
-        "flag", description="A column in a prediction that the model does not know."
-    )
+    extra_columns: ExtraColumns = Field("flag", description="A column in a prediction that the model does not know.")
     target_scaling: Literal["standard", "none"] = Field(
         "standard", description="Regression only: learn the target standardised, answer in its own units."
     )
@@ -116,7 +133,7 @@ class Treatment:
 def treatments(columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str | None]) -> list[Treatment]:
     """Decide for every column but the reserved ones (target, split) whether and how it is used.
 
-    Raises: LearningError pointing below /preparation when an override does not fit its column.
+    Raises: LearningError pointing below /preparation when an override does not fit its column, or none is used.
     Deterministic: yes.
     """
     names = {column["name"] for column in columns}
@@ -125,7 +142,10 @@ def treatments(columns: Sequence[Column], params: PreparationParams, reserved: S
             _refuse(name, f"the data set has no column {shown(name)}")
         if name in reserved:
             _refuse(name, "the target and the split column are not inputs")
-    return [_treat(column, params) for column in columns if column["name"] not in reserved]
+    decided = [_treat(column, params) for column in columns if column["name"] not in reserved]
+    if all(item.policy is None for item in decided):
+        raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
+    return decided
 
 
 def _treat(column: Column, params: PreparationParams) -> Treatment:
@@ -162,11 +182,21 @@ def _policy(
         raise LearningError(problems[0]["detail"], pointer=problems[0]["pointer"], errors=problems) from None
 
 
+def applicable(column_type: str) -> frozenset[str]:
+    """Return which of the stored policies a column of this type can have."""
+    if column_type == "category":
+        return frozenset({"missing", "unseen", "wrong_type"})
+    if column_type in NUMBER_TYPES - {"boolean"}:
+        return frozenset({"missing", "out_of_range", "wrong_type"})
+    return frozenset({"missing", "wrong_type"})
+
+
 def _stored_policies(policies: Mapping[str, str], model: type[BaseModel]) -> dict[str, str]:
-    # The data set says "impute" without saying how: that is this module's default.
-    return {name: value for name, value in policies.items() if name in model.model_fields and value != "impute"} | (
-        {"wrong_type": "impute"} if policies.get("wrong_type") == "impute" else {}
-    )
+    """Return what a data set says of a column, in the terms of a request for this kind of column."""
+    stated: dict[str, str] = {}
+    for name, word in policies.items():
+        stated |= MEANINGS.get((name, word), {name: word})
+    return {name: value for name, value in stated.items() if name in model.model_fields}
 
 
 def _refuse(name: str, detail: str, *more: str) -> None:

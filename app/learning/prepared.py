@@ -16,10 +16,11 @@ from app.learning.columns import LeftOut
 from app.learning.data import Column, Table, Values, is_missing, read_parquet
 from app.learning.describe import describe, examples_of
 from app.learning.errors import LearningError, shown
+from app.learning.notes import TrainingNotes
+from app.learning.parts import PARTS, Parts, divide, shares_missed
 from app.learning.plan import Plan, resolve
 from app.learning.preprocess import Inputs, Preparation
 from app.learning.spec import CLASSIFICATION
-from app.learning.splits import PARTS, Parts, split_by_column, split_rows
 from app.learning.tasks import Head, Targets, encode_targets, fit_head
 
 Emit = Callable[[dict[str, Any]], None]
@@ -67,12 +68,14 @@ def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
     emit({"type": "phase", "phase": "loading"})
     table = _read(request["dataset"], plan)
     emit({"type": "phase", "phase": "preprocessing"})
-    converted = preprocess.read_as(table, plan.treatments)
+    notes = TrainingNotes()
+    converted = preprocess.read_as(table, plan.treatments, notes)
+    _tell_warnings(notes, emit)
     rows = _usable_rows(table, converted, plan, emit)
-    parts = _split(table, rows, plan)
+    parts = _split(table, rows, plan, emit)
     preparation = preprocess.fit(
         converted.take(parts.train), plan.treatments,
-        ignored=[plan.target["name"]], extra_columns=plan.preparation.extra_columns,
+        ignored=_told_apart(plan), extra_columns=plan.preparation.extra_columns,
     )  # fmt: skip
     _tell_left_out(preparation, emit)
     values = table.columns[plan.target["name"]]
@@ -115,18 +118,29 @@ def _usable_rows(table: Table, converted: Table, plan: Plan, emit: Emit) -> NDAr
     return rows
 
 
+def _tell_warnings(notes: TrainingNotes, emit: Emit) -> None:
+    for (column, code), found in list(notes.warnings.items())[:MAX_LISTED]:
+        first = f"row {found.first_row + 1}: {found.detail}"
+        message = f"{found.num_rows} values of column {shown(column)} are of the wrong type; {first}."
+        data = {"column": column, "code": code, "num_rows": found.num_rows}
+        emit({"type": "event", "level": "warning", "message": message, "data": data})
+
+
 def _tell_dropped(emit: Emit, count: int, why: str) -> None:
     if count:
         message = f"{count} rows {why}; they are left out."
         emit({"type": "event", "level": "info", "message": message, "data": {"num_rows": count}})
 
 
-def _split(table: Table, rows: NDArray[np.intp], plan: Plan) -> Parts:
-    if plan.split.column is not None:
-        return split_by_column(rows, table.columns[plan.split.column][rows], plan.split.column)
-    stratify = plan.split.method == "stratified" and plan.task in CLASSIFICATION
-    classes = table.columns[plan.target["name"]][rows] if stratify else None
-    return split_rows(rows, plan.split, classes=classes, seed=plan.seed)
+def _split(table: Table, rows: NDArray[np.intp], plan: Plan, emit: Emit) -> Parts:
+    key = None if plan.split.column is None else table.columns[plan.split.column][rows]
+    classes = table.columns[plan.target["name"]][rows] if plan.task in CLASSIFICATION else None
+    parts = divide(rows, plan.split, key=key, classes=classes, seed=plan.seed)
+    for part, share, count in shares_missed(parts, plan.split):
+        message = f"The {part} part has {count} of {len(rows)} rows; a share of {share:.3g} was asked for."
+        data = {"part": part, "share": share, "num_rows": count}
+        emit({"type": "event", "level": "warning", "message": message, "data": data})
+    return parts
 
 
 def _rows(table: Table, values: Values, preparation: Preparation, head: Head) -> Rows:
@@ -147,6 +161,11 @@ def _tell_left_out(preparation: Preparation, emit: Emit) -> None:
         listed = dict(list(reasons.items())[:MAX_LISTED])
         message = f"{len(reasons)} columns are left out: {', '.join(listed)}."
         emit({"type": "event", "level": "info", "message": message, "data": {"columns": listed}})
+
+
+def _told_apart(plan: Plan) -> list[str]:
+    """The columns that are no inputs and yet belong to the data set: a prediction may carry them along."""
+    return [plan.target["name"]] + ([plan.split.column] if plan.split.column is not None else [])
 
 
 def _examples(table: Table, plan: Plan, train: NDArray[np.intp]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ the inputs of each category column. B rows, N numeric columns, F inputs. Determi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,34 +26,21 @@ from app.learning.columns import (
 )
 from app.learning.data import Table, is_missing
 from app.learning.errors import LearningError, json_pointer, shown
-from app.learning.notes import Notes
+from app.learning.notes import Notes, NoteTaker
 from app.learning.policies import Treatment
 from app.learning.values import NotFinite, coerce, convert
 
 Inputs = NDArray[np.float32]
 
 
-def read_as(table: Table, treatments: Sequence[Treatment]) -> Table:
-    """Return the used columns, each read as the type that was asked for.
-
-    Raises: LearningError naming row and column when a value cannot be read and the policy is reject.
-    """
+def read_as(table: Table, treatments: Sequence[Treatment], notes: NoteTaker) -> Table:
+    """Return the used columns, each read as the type that was asked for; what cannot be read goes to `notes`."""
     columns = {}
     for treatment in treatments:
         if treatment.policy is not None:
-            report = partial(_refuse_cell, treatment)
+            report = partial(_note_cell, treatment.name, treatment.policy.wrong_type, notes)
             columns[treatment.name] = convert(table.columns[treatment.name], treatment.stored, treatment.type, report)
     return Table(table.num_rows, columns)
-
-
-def _refuse_cell(treatment: Treatment, row: int, error: ValueError) -> None:
-    policy = treatment.policy
-    if policy is not None and policy.wrong_type == "impute" and not isinstance(error, NotFinite):
-        return
-    raise LearningError(
-        f"Row {row + 1}, column {shown(treatment.name)}: {error}.",
-        pointer=json_pointer("preparation", "columns", treatment.name),
-    )
 
 
 def complete_rows(table: Table, treatments: Sequence[Treatment]) -> NDArray[np.bool_]:
@@ -120,11 +107,19 @@ class Preparation:
         self._starts = np.cumsum([len(numeric) + len(self._indicators), *widths]).tolist()
         self.num_inputs: int = self._starts[-1]
 
+    def note_extra(self, names: Iterable[str], rows: Sequence[int], notes: Notes) -> None:
+        """Treat the columns among `names` that the model does not know, in these rows, as the policy says."""
+        for name in sorted(set(names) - self.known_names):
+            if self.extra_columns == "reject":
+                notes.refuse(rows, name, "the model has no such column")
+            elif self.extra_columns == "flag":
+                notes.warn(rows, name, "extra-column", "the model has no such column; it was ignored")
+
     def read(self, columns: Mapping[str, Sequence[object]], num_rows: int, notes: Notes) -> Table:
         """Return JSON values by input column as a typed table; what cannot be read goes to `notes`."""
         table = {}
         for column in self.inputs:
-            report = partial(_note_cell, column, notes)
+            report = partial(_note_cell, column.name, column.wrong_type, notes)
             values = coerce(columns[column.name], column.stored, report)
             table[column.name] = convert(values, column.stored, column.type, report)
         return Table(num_rows, table)
@@ -216,11 +211,11 @@ class Preparation:
         return cls(columns, ignored=state["ignored"], extra_columns=state["extra_columns"])
 
 
-def _note_cell(column: NumericColumn | CategoryColumn, notes: Notes, row: int, error: ValueError) -> None:
-    if column.wrong_type == "impute" and not isinstance(error, NotFinite):
-        notes.warn([row], column.name, "wrong-type", f"{error}; treated as missing")
+def _note_cell(name: str, wrong_type: str, notes: NoteTaker, row: int, error: ValueError) -> None:
+    if wrong_type == "impute" and not isinstance(error, NotFinite):
+        notes.warn([row], name, "wrong-type", f"{error}; treated as missing")
     else:
-        notes.refuse([row], column.name, str(error))
+        notes.refuse([row], name, str(error))
 
 
 def _note_names(

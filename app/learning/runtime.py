@@ -52,7 +52,6 @@ class Predictor:
         self._classes: list[Label] = output["classes"] or []
         self._keys = [class_key(label) for label in self._classes]
         self._shift, self._scale = output["shift"], output["scale"]
-        self._ignored = frozenset(preparation.ignored)
 
     @classmethod
     def load(cls, manifest: Mapping[str, Any], graph: bytes, *, num_threads: int = 1) -> Predictor:
@@ -74,7 +73,7 @@ class Predictor:
             if not isinstance(row, Mapping):
                 raise InputError([{"pointer": json_pointer("rows", index), "detail": "expected an object"}])
             if not row.keys() <= known:
-                self._note_extra(sorted(row.keys() - known), [index], notes)
+                self.preparation.note_extra(row, [index], notes)
             values.append([row.get(name) for name in names])
         return self._predict(values, notes)
 
@@ -87,19 +86,10 @@ class Predictor:
         _check_matrix(names, data)
         positions = {name: position for position, name in enumerate(names)}
         notes = Notes(len(data), lambda row, name: _matrix_pointer(row, positions.get(name or "")))
-        extra = sorted(positions.keys() - self.preparation.known_names)
-        if extra:
-            self._note_extra(extra, range(len(data)), notes)
+        self.preparation.note_extra(positions, range(len(data)), notes)
         places = [positions.get(name) for name in self.preparation.input_names]
         values = [[None if place is None else row[place] for place in places] for row in data]
         return self._predict(values, notes)
-
-    def _note_extra(self, extra: Sequence[str], rows: Sequence[int], notes: Notes) -> None:
-        for name in extra:
-            if self.preparation.extra_columns == "reject":
-                notes.refuse(rows, name, "the model has no such column")
-            elif self.preparation.extra_columns == "flag":
-                notes.warn(rows, name, "extra-column", "the model has no such column; it was ignored")
 
     def _predict(self, values: list[list[object]], notes: Notes) -> list[Prediction]:
         if not values:

@@ -1,22 +1,21 @@
-"""Which rows train, which validate and which test: a function of the request, the data and the seed only."""
+"""What a request may say about which rows train, which validate and which test, checked against its data set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
-from app.learning.data import Indices, Values
+from app.learning.data import NUMBER_TYPES, Column
 from app.learning.errors import LearningError, shown
 from app.learning.policies import STRICT
+from app.learning.spec import CLASSIFICATION, Task, inconsistent
 
-PARTS = ("train", "validation", "test")
-# Enough for PCG64 to be independent of the streams of other uses of the same seed.
-STREAM = 0x5B117
+Method = Literal["stratified", "random", "column", "time", "group", "folds"]
+BY_COLUMN = frozenset({"column", "time", "group"})
+TIME_TYPES = frozenset({"datetime", "integer", "real"})
+MAX_FOLDS = 1000
 
 
 class Split(BaseModel):
@@ -24,91 +23,73 @@ class Split(BaseModel):
 
     model_config = STRICT
 
-    method: Literal["stratified", "random", "column"] | None = Field(
-        None, description="null: stratified for classification, random otherwise."
-    )
+    method: Method | None = Field(None, description="null: stratified for classification, random otherwise.")
     validation: float = Field(0.15, ge=0.0, le=0.9, description="Share of rows that choose the best epoch.")
-    test: float = Field(0.15, ge=0.0, le=0.9, description="Share of rows that only measure.")
-    column: str | None = Field(None, description="Column with the words train, validation and test.")
+    test: float = Field(0.15, ge=0.0, le=0.9, description="Share of rows that only measure; of folds it is one fold.")
+    column: str | None = Field(
+        None, description="The words train, validation and test; or the times; or the groups (of folds, too)."
+    )
+    folds: int | None = Field(None, ge=2, le=MAX_FOLDS, description="How many parts of equal size there are.")
+    fold: int | None = Field(None, ge=0, description="The one of them that tests, counted from 0.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.method == "column") != (self.column is not None):
-            raise ValueError("method=column and column belong together")
-        if self.validation + self.test > 0.95:
+        if self.column is None and self.method in BY_COLUMN:
+            raise inconsistent("column", f"method={self.method} needs a column")
+        if self.column is not None and self.method not in BY_COLUMN | {"folds"}:
+            raise inconsistent("column", "a column belongs to method column, time, group or folds")
+        self._check_folds()
+        if self.validation + self.test_share > 0.95:
             raise ValueError("validation and test together leave too little to train on")
         return self
 
+    def _check_folds(self) -> None:
+        for name, value in (("folds", self.folds), ("fold", self.fold)):
+            if (value is None) == (self.method == "folds"):
+                raise inconsistent(name, f"method=folds and {name} belong together")
+        if self.folds is not None and self.fold is not None:
+            if self.fold >= self.folds:
+                raise inconsistent("fold", f"of {self.folds} folds the last is {self.folds - 1}")
+            if "test" in self.model_fields_set and self.test != self.test_share:
+                raise inconsistent("test", "the test part is one fold: leave test out")
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Row numbers of the three parts, each ascending."""
-
-    train: Indices
-    validation: Indices
-    test: Indices
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the sizes and one digest of all row numbers."""
-        digest = sha256()
-        for part in PARTS:
-            digest.update(part.encode() + getattr(self, part).astype("<i8").tobytes())
-        return {"num_rows": {part: len(getattr(self, part)) for part in PARTS}, "sha256": digest.hexdigest()}
+    @property
+    def test_share(self) -> float:
+        """The share of rows that test: of folds, one of them."""
+        return self.test if self.folds is None else 1.0 / self.folds
 
 
-def split_rows(rows: Indices, split: Split, *, classes: Values | None, seed: int) -> Parts:
-    """Divide these row numbers (n,) at random; with `classes` (n,) each class is divided alike.
+def resolve_split(split: Split, task: Task, columns: Sequence[Column], target: str, num_rows: int) -> Split:
+    """Return the split with its method filled in.
 
-    Every part of a stratified split differs from its exact share of a class by less than two rows. A class
-    with fewer rows than there are parts goes to training whole: it can be learned but not measured.
-    Raises: LearningError when no row is left for training. Deterministic: a function of the arguments.
+    Raises: LearningError pointing below /split when it does not fit the task or the columns.
     """
-    generator = np.random.default_rng([STREAM, seed])
-    order = generator.permutation(len(rows))
-    if classes is not None:
-        order = order[np.argsort(classes[order], kind="stable")]
-    is_test = _spread(len(rows), split.test, generator)
-    is_validation = np.zeros(len(rows), np.bool_)
-    rest = ~is_test
-    is_validation[rest] = _spread(int(rest.sum()), split.validation / (1.0 - split.test), generator)
-    if classes is not None:
-        rare = _rare(classes[order], 1 + (split.test > 0) + (split.validation > 0))
-        is_test &= ~rare
-        is_validation &= ~rare
-    is_train = ~(is_test | is_validation)
-    return _parts(*(np.sort(rows[order[mask]]) for mask in (is_train, is_validation, is_test)))
+    if split.method == "stratified" and task not in CLASSIFICATION:
+        raise LearningError("A stratified split needs classes.", pointer="/split/method")
+    if split.folds is not None and split.folds > num_rows:
+        raise LearningError(f"{num_rows} rows cannot make {split.folds} folds.", pointer="/split/folds")
+    if split.column is not None:
+        _check_column(split, split.column, columns, target)
+    method = split.method or ("stratified" if task in CLASSIFICATION else "random")
+    return split.model_copy(update={"method": method, "test": split.test_share})
 
 
-def _spread(count: int, share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Mark a share of 0..count-1 at even distances from a random start."""
-    start = generator.random()
-    marked: NDArray[np.bool_] = np.diff(np.floor(np.arange(count + 1) * share + start)) > 0
-    return marked
+def _check_column(split: Split, name: str, columns: Sequence[Column], target: str) -> None:
+    column = next((column for column in columns if column["name"] == name), None)
+    if column is None:
+        _refuse(f"The data set has no column {shown(name)}.")
+    elif name == target:
+        _refuse("The target cannot say how the rows are divided.")
+    elif split.method == "column" and column["type"] in NUMBER_TYPES:
+        _refuse("The split column must hold train, validation or test.")
+    elif split.method == "time" and column["type"] not in TIME_TYPES:
+        _refuse(f"A column of type {column['type']} has no order in time; date-times or numbers have.")
+    elif split.method != "column" and (column.get("num_distinct") or 2) < 2:
+        _refuse(f"Every row has the same value in column {shown(name)}: it divides nothing.")
+    elif split.folds is not None and (column.get("num_distinct") or split.folds) < split.folds:
+        groups = f"{column['num_distinct']} groups cannot make {split.folds} folds."
+        raise LearningError(groups, pointer="/split/folds")
 
 
-def _rare(classes: Values, num_parts: int) -> NDArray[np.bool_]:
-    _, inverse, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    mask: NDArray[np.bool_] = (counts < num_parts)[inverse]
-    return mask
-
-
-def split_by_column(rows: Indices, words: Values, name: str) -> Parts:
-    """Divide these row numbers (n,) by the words (n,) of a column.
-
-    Raises: LearningError when a word is missing or unknown, or when no row trains. Deterministic: yes.
-    """
-    lowered = np.array([None if word is None else str(word).strip().lower() for word in words], dtype=object)
-    for row, word in zip(rows.tolist(), lowered.tolist(), strict=True):
-        if word not in PARTS:
-            found = "nothing" if word is None else shown(word)
-            raise LearningError(
-                f"Row {row + 1} of the split column {shown(name)} says {found}; expected one of {', '.join(PARTS)}.",
-                pointer="/split/column",
-            )
-    return _parts(*(rows[lowered == part] for part in PARTS))
-
-
-def _parts(train: Indices, validation: Indices, test: Indices) -> Parts:
-    if not len(train):
-        raise LearningError("The split leaves no row to train on.", code="too-few-rows", pointer="/split")
-    return Parts(train, validation, test)
+def _refuse(detail: str) -> None:
+    raise LearningError(detail, pointer="/split/column")

@@ -28,7 +28,11 @@ from app.learning.reporting import Control, Reporter
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # How torch says that there is no memory; it has no exception class for the CPU.
-NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "std::bad_alloc"),
+    # What a late import, a new thread or a mapped file says.
+    *("Cannot allocate memory", "failed to map segment", "can't start new thread"),
+)
 # What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
 IMPORTED_LATE = ("numpy.ma", "pyarrow.parquet", "pyarrow.compute", "torch._dynamo")
 CHECKPOINT_SECONDS = 10.0
@@ -67,7 +71,7 @@ def run(request: Mapping[str, Any], *, folder: Path, emit: Emit, control: Contro
         emit(_error(error))
     except MemoryError as error:
         emit(_error(_out_of_memory(error)))
-    except RuntimeError as error:
+    except (RuntimeError, OSError, ImportError) as error:
         if not any(words in str(error) for words in NO_MEMORY):
             raise
         emit(_error(_out_of_memory(error)))

@@ -18,8 +18,12 @@ from app.learning.data import MICROSECONDS_PER_SECOND, NUMBER_TYPES, Values, is_
 from app.learning.errors import shown
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BOOLEANS = {"true": 1.0, "false": 0.0}
-NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
+# Strings are read as other types by the rules that an upload follows when it is told the type of a column.
+BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "1"), 1.0) | dict.fromkeys(("false", "f", "no", "n", "0"), 0.0)
+NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+HOUR, SIXTY = "([01][0-9]|2[0-3])", "[0-5][0-9]"
+TIME = rf"{HOUR}:{SIXTY}(:{SIXTY}(\.[0-9]{{1,9}})?)?(Z|[+-]{HOUR}(:?{SIXTY})?)?"
+MOMENT = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{TIME})?")
 
 # Which stored types a request may read as another type. Strings are parsed; numbers become names.
 CONVERSIONS: dict[str, frozenset[str]] = {
@@ -48,9 +52,12 @@ Report = Callable[[int, ValueError], None]
 
 
 def seconds(moment: datetime) -> float:
-    """Return UTC seconds since 1970, exact to the microsecond; a moment without a zone counts as UTC."""
+    """Return UTC seconds since 1970, exact to the microsecond; a moment without a zone counts as UTC.
+
+    Raises: OverflowError when it is not in the years 1 to 9999 of UTC.
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return float((aware - EPOCH) // timedelta(microseconds=1)) / MICROSECONDS_PER_SECOND
+    return float((aware.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)) / MICROSECONDS_PER_SECOND
 
 
 def iso(seconds_since_epoch: float) -> str:
@@ -81,10 +88,10 @@ def _boolean(value: object) -> float:
 def _moment(value: object) -> float:
     if isinstance(value, datetime):
         return seconds(value)
-    if not isinstance(value, str):
-        raise WrongType(f"expected an ISO 8601 date or time, got {shown(value)}")
     try:
-        return seconds(datetime.fromisoformat(value.strip()))
+        if isinstance(value, str) and MOMENT.fullmatch(value):
+            return seconds(datetime.fromisoformat(value))
+        raise ValueError
     except (ValueError, OverflowError):
         raise WrongType(f"expected an ISO 8601 date or time, got {shown(value)}") from None
 

@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import audit
+from app.column_types import now
+from app.durable import Blob
 from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.ids import new_id
 from app.models.reference import Reference
 from app.principal import Principal
-from app.storage import Blob
-from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow, now
+from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow
 
 
 def add_version(
@@ -197,6 +198,14 @@ def delete_version(session: Session, principal: Principal, model: ModelRow, vers
     session.delete(row)
     session.flush()
     audit.record(session, principal, "model.delete_version", f"{model.name}@{version}")
+
+
+def withdraw(session: Session, principal: Principal, name: str, row: ModelVersionRow) -> None:
+    """Remove a version and the aliases that point at it, because the data it was learned from goes."""
+    session.execute(sql_delete(AliasRow).where(AliasRow.model_id == row.model_id, AliasRow.version == row.version))
+    session.delete(row)
+    session.flush()
+    audit.record(session, principal, "model.delete_version", f"{name}@{row.version}")
 
 
 def delete(session: Session, principal: Principal, model: ModelRow) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from app.digests import digest_field
 from app.errors import RangeNotSatisfiable
 
 # Several ranges in one answer help no client of ours; a server may answer them, and broken ones, with the whole.
@@ -26,7 +27,9 @@ class Download(FileResponse):
 
     def __init__(self, path: Path, *, filename: str, sha256: str) -> None:
         self._size_bytes = path.stat().st_size
-        headers = {"etag": f'"{sha256}"', "x-sha256": sha256}
+        digest = digest_field(sha256)
+        # The digest of the content is that of the file in whole answers; `__call__` drops it from the others.
+        headers = {"etag": f'"{sha256}"', "x-sha256": sha256, "repr-digest": digest, "content-digest": digest}
         super().__init__(path, filename=filename, headers=headers, media_type="application/octet-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,4 +38,10 @@ class Download(FileResponse):
             scope = {**scope, "headers": [field for field in scope["headers"] if field[0] != b"range"]}
         elif int(wanted[1]) >= self._size_bytes:
             raise RangeNotSatisfiable(self._size_bytes)
-        await super().__call__(scope, receive, send)
+
+        async def send_rightly(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] != 200:
+                message["headers"] = [field for field in message["headers"] if field[0] != b"content-digest"]
+            await send(message)
+
+        await super().__call__(scope, receive, send_rightly)

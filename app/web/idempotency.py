@@ -47,7 +47,7 @@ class Creation:
 
         Members in `never_stored`, such as the text of a key, are in the first answer only.
         """
-        return await run_in_threadpool(self._run, hashlib.sha256(fingerprint).hexdigest(), make, never_stored)
+        return await run_in_threadpool(self.make, fingerprint, make, never_stored=never_stored)
 
     async def replay(self, fingerprint: bytes) -> Response | None:
         """The stored answer, if there is one: for creates with expensive work before their transaction."""
@@ -55,16 +55,20 @@ class Creation:
             return None
         return await run_in_threadpool(self._find, hashlib.sha256(fingerprint).hexdigest())
 
-    def _run(self, fingerprint: str, make: Callable[[Session], Made], never_stored: frozenset[str]) -> Response:
+    def make(
+        self, fingerprint: bytes, make: Callable[[Session], Made], *, never_stored: frozenset[str] = frozenset()
+    ) -> Response:
+        """The same as `run`, for callers that have a thread already."""
+        digest = hashlib.sha256(fingerprint).hexdigest()
         try:
             with self.sessions.begin() as session:
-                row = self._reserve(session, fingerprint)
+                row = self._reserve(session, digest)
                 location, shown = make(session)
                 if row is not None:
                     stored = shown.model_copy(update=dict.fromkeys(never_stored))
                     row.answer = {"body": stored.model_dump_json(), "location": location}
         except IntegrityError:
-            replayed = self._find(fingerprint) if self.key else None
+            replayed = self._find(digest) if self.key else None
             if replayed is None:
                 raise
             return replayed

@@ -82,7 +82,7 @@ def _complete(path: dict[str, Any], route: PolicyRoute) -> None:
 
 
 def _statuses(operation: dict[str, Any], method: str, needs_key: bool) -> list[int]:
-    statuses = {421, 503}
+    statuses = {421, 503, *(int(status) for status in operation["responses"] if status >= "400")}
     if needs_key:
         statuses |= {400, 401, 403}
     if "parameters" in operation or "requestBody" in operation:

@@ -18,7 +18,7 @@ def connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> duckdb.DuckDB
     monkeypatch.chdir(tmp_path / "folder")
     Path("source").symlink_to(tmp_path / "sent.csv")
     Path("astray").symlink_to(tmp_path / "other.csv")
-    return engine.connect(tmp_path / "sent.csv", 100 << 20)
+    return engine.connect([tmp_path / "sent.csv"], 100 << 20)
 
 
 def test_the_source_is_read_and_the_folder_written(connection: duckdb.DuckDBPyConnection) -> None:

@@ -128,3 +128,17 @@ def test_too_many_columns_are_too_large() -> None:
 def test_an_image_is_not_a_table() -> None:
     with pytest.raises(Invalid, match="NUL"):
         read(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+
+
+def test_a_line_with_many_fields_too_many_is_listed_once_with_all_of_them() -> None:
+    fault = refusal("a,b\n1,2,3,4,5\n1,2\n1\n")
+    assert [(error["pointer"], error["detail"][:12]) for error in fault.errors] == [
+        ("/lines/2", "has 5 fields"),
+        ("/lines/4", "has 1 fields"),
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_whatever_ends_them_and_with_empty_ones(end: str) -> None:
+    fault = refusal(end.join(["a,b", "1,2", "", "", "3", "4,5", ""]))
+    assert [error["pointer"] for error in fault.errors] == ["/lines/5"]

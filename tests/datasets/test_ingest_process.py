@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from app import sandbox
-from app.datasets import ingest as ingest_module
+from app.datasets import process
 from app.datasets.ingest import IngestLimits, ingest
 from app.errors import Invalid, StorageFull, TooLarge, Unavailable
 from tests.datasets.reading import parquet
@@ -23,7 +23,7 @@ needs_all_layers = pytest.mark.skipif(
 )
 
 
-FORGED = '{"num_rows": 1, "columns": [], "profile": {}, "details": {}, "sandbox": []}'
+FORGED = '{"answer": {"num_rows": 1, "columns": [], "profile": {}, "details": {}, "sandbox": []}}'
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ def test_every_end_of_the_child_has_an_answer(
 ) -> None:
     child = source.parent / "child.py"
     child.write_text(f"import os, signal, sys, time\nsys.stdin.read()\n{body}\n")
-    monkeypatch.setattr(ingest_module, "CHILD", (str(child),))
-    monkeypatch.setattr(ingest_module, "EXIT_SECONDS", 0.5)
+    monkeypatch.setattr(process, "CHILD", (str(child),))
+    monkeypatch.setattr(process, "EXIT_SECONDS", 0.5)
     begin = time.monotonic()
     with pytest.raises(error, match=said):
         ingest(source, format="csv", folder=folder, limits=IngestLimits(wall_seconds=3))
@@ -151,14 +151,14 @@ def test_the_child_gets_no_environment_and_no_descriptors(
     child = source.parent / "child.py"
     child.write_text(
         "import json, os\n"
-        "ours = {'LC_ALL', 'LC_CTYPE', 'PYTHONPATH', 'TMPDIR', 'ARROW_DEFAULT_MEMORY_POOL'}\n"
+        "ours = {'LC_ALL', 'LC_CTYPE', 'PYTHONPATH', 'TMPDIR', 'ARROW_DEFAULT_MEMORY_POOL', 'DUCKDB_JE_MALLOC_CONF'}\n"
         "names = sorted(set(os.environ) - ours)\n"
         "open_files = sorted(int(name) for name in os.listdir('/proc/self/fd'))[3:-1]\n"
         "leader = os.getpgid(0) == os.getpid()\n"
         "print(json.dumps({'error': 'invalid', 'detail': str([names, open_files, leader]), 'errors': []}))\n"
     )
     monkeypatch.setenv("MAAS_SECRET", "x")
-    monkeypatch.setattr(ingest_module, "CHILD", (str(child),))
+    monkeypatch.setattr(process, "CHILD", (str(child),))
     with source.open() as stream:
         os.set_inheritable(stream.fileno(), True)
         with pytest.raises(Invalid) as caught:

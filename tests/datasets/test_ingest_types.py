@@ -25,7 +25,16 @@ def column(*cells: str) -> Table:
         (["1", "2.5", "1e3", ".5", "-5."], "real", [1.0, 2.5, 1000.0, 0.5, -5.0]),
         (["0", "-0.0", "0.1"], "real", [0.0, 0.0, 0.1]),
         ([str(BIG), "1"], "real", [float(BIG), 1.0]),
+        (["1e2", "10e2", "7"], "real", [100.0, 1000.0, 7.0]),
+        (["-0.5", "-12.25", "0"], "real", [-0.5, -12.25, 0.0]),
         (["true", "FALSE", "True"], "boolean", [True, False, True]),
+        (["tRuE", " false"], "boolean", [True, False]),
+        (["2024-02-29 10:30", "2024-02-29"], "datetime", ["2024-02-29T10:30:00Z", "2024-02-29T00:00:00Z"]),
+        (
+            ["2024-02-29T10:30:00Z", "2024-02-29T10:30:00+02"],
+            "datetime",
+            ["2024-02-29T10:30:00Z", "2024-02-29T08:30:00Z"],
+        ),
         (
             ["2024-02-29", "2024-02-29T10:30:00Z"],
             "datetime",
@@ -51,7 +60,9 @@ def test_cells_make_a_type(cells: list[str], kind: str, values: list[object]) ->
     [
         ["01234", "99999"],
         ["007.5", "1.5"],
+        ["-01.5", "1.5"],
         ["1_000", "2"],
+        ["1_000.5", "2.5"],
         ["0x1F", "1"],
         ["inf", "1"],
         ["1e999", "1"],
@@ -98,6 +109,15 @@ def test_a_cell_behind_the_sample_still_counts(early: str, late: str, kind: str,
     assert table.types["x"] == ("identifier" if kind == "text" else kind)
     assert table.values("x")[-1] == last
     assert len(table.rows) == 60_001
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind"), [("1", "integer"), ("1.5", "real"), ("true", "boolean"), ("2024-01-01", "datetime")]
+)
+def test_words_for_missing_values_fit_every_type(cell: str, kind: str) -> None:
+    table = column(cell, "NA", "", '"null"', cell)
+    assert table.types["x"] == kind
+    assert [value is None for value in table.values("x")] == [False, True, True, True, False]
 
 
 def test_a_column_of_missing_values_is_accepted_with_a_warning() -> None:

@@ -10,7 +10,7 @@ import pytest
 from app.accounts import service as accounts
 from app.database import Sessions
 from app.ids import new_id
-from app.jobs import queue
+from app.jobs import journal
 from app.tables import JobRow
 
 Insert = Callable[..., str]
@@ -43,7 +43,7 @@ def insert(sessions: Sessions, project: str) -> Insert:
         with sessions.begin() as session:
             session.add(row)
             session.flush()
-            queue.announce(session, row)
+            journal.append(session, row.id, [journal.event("status", "Queued.", status="queued")])
         return row.id
 
     return make

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from app.database import Sessions
 from app.jobs import queue
-from app.jobs.queue import Lease
+from app.jobs.lease import Lease
 from app.tables import JobRow
 
 Insert = Callable[..., str]

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from app.database import Sessions
 from app.ids import new_id
 from app.jobs import journal, queue
-from app.jobs.queue import Beat
+from app.jobs.lease import Beat
 from app.tables import CheckpointRow, DatasetRow, JobEventRow, JobMetricRow
 from tests.jobs.rows import Insert, claim
 

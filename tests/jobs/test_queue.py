@@ -14,7 +14,7 @@ from app.database import Sessions
 from app.errors import Conflict
 from app.ids import new_id
 from app.jobs import queue
-from app.jobs.queue import Beat, Lease, LeaseLost
+from app.jobs.lease import Beat, Lease, LeaseLost
 from app.principal import Principal
 from app.tables import CheckpointRow, JobRow
 from tests.jobs.rows import Insert, claim, read
@@ -72,7 +72,7 @@ def late_writes(lease: Lease, project: str) -> dict[str, Callable[[Any], Any]]:
         "beat": lambda s: queue.beat(s, lease, Beat(progress={"late": True}, metrics=[])),
         "checkpoint": lambda s: queue.save_checkpoint(s, lease, checkpoint),
         "rewind": lambda s: queue.rewind_metrics(s, lease, 0),
-        "succeed": lambda s: queue.succeed(s, lease, version=1, metrics={}, principal=principal),
+        "succeed": lambda s: queue.succeed(s, lease, principal, version=1, metrics={}),
         "fail": lambda s: queue.fail(s, lease, {"code": "x", "message": "late", "pointer": None}),
         "stop": lambda s: queue.stop(s, lease, "paused"),
         "release": lambda s: queue.release(s, lease),

@@ -54,6 +54,26 @@ def test_a_plan_is_json_and_planning_it_again_changes_nothing() -> None:
     assert planned(**json.loads(json.dumps(again, allow_nan=False))) == first
 
 
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"method": "time", "column": "when"},
+        {"method": "time", "column": "length"},
+        {"method": "group", "column": "island"},
+        {"method": "group", "column": "mass"},
+        {"method": "folds", "folds": 7, "fold": 6},
+        {"method": "folds", "folds": 3, "fold": 0, "column": "island"},
+    ],
+)
+def test_a_split_is_planned_with_its_shares_and_its_column_is_no_input(split: dict[str, Any]) -> None:
+    first = planned(split=split)
+    assert first["split"].items() >= split.items()
+    assert first["split"]["test"] == (1 / split["folds"] if "folds" in split else 0.15)
+    assert split.get("column") not in [item["name"] for item in first["inputs"]]
+    again = {name: first[name] for name in ("spec", "task", "params", "preparation", "split", "seed")}
+    assert planned(**json.loads(json.dumps(again))) == first
+
+
 def test_every_input_is_listed_with_its_policy_or_why_it_is_none() -> None:
     inputs = {item["name"]: item for item in planned()["inputs"]}
     assert inputs["length"]["policy"]["missing"] == "median"
@@ -108,9 +128,32 @@ def test_every_input_is_listed_with_its_policy_or_why_it_is_none() -> None:
         ({"preparation": {"columns": {"length": {"missing": "constant"}}}}, "/preparation/columns/length"),
         ({"preparation": {"numeric": {"scaling": "magic"}}}, "/preparation/numeric/scaling"),
         ({"split": {"validation": 0.9, "test": 0.9}}, "/split"),
-        ({"split": {"method": "column"}}, "/split"),
+        ({"split": {"method": "column"}}, "/split/column"),
         ({"split": {"method": "column", "column": "nothing"}}, "/split/column"),
         ({"split": {"method": "column", "column": "mass"}}, "/split/column"),
+        ({"split": {"method": "column", "column": "species"}}, "/split/column"),
+        ({"split": {"column": "island"}}, "/split/column"),
+        ({"split": {"method": "random", "column": "island"}}, "/split/column"),
+        ({"split": {"method": "time"}}, "/split/column"),
+        ({"split": {"method": "time", "column": "island"}}, "/split/column"),
+        ({"split": {"method": "time", "column": "alive"}}, "/split/column"),
+        ({"split": {"method": "group"}}, "/split/column"),
+        ({"split": {"method": "group", "column": "species"}}, "/split/column"),
+        ({"split": {"method": "group", "column": "constant"}}, "/split/column"),
+        ({"split": {"method": "folds"}}, "/split/folds"),
+        ({"split": {"method": "folds", "folds": 5}}, "/split/fold"),
+        ({"split": {"method": "folds", "folds": 5, "fold": 5}}, "/split/fold"),
+        ({"split": {"method": "folds", "folds": 1, "fold": 0}}, "/split/folds"),
+        ({"split": {"method": "folds", "folds": 101, "fold": 0}}, "/split/folds"),
+        ({"split": {"method": "folds", "folds": 5, "fold": 0, "test": 0.1}}, "/split/test"),
+        ({"split": {"method": "folds", "folds": 5, "fold": 0, "column": "island"}}, "/split/folds"),
+        ({"split": {"method": "folds", "folds": 2, "fold": 0, "validation": 0.5}}, "/split"),
+        ({"split": {"folds": 5}}, "/split/folds"),
+        ({"split": {"method": "random", "fold": 0}}, "/split/fold"),
+        (
+            {"split": {"method": "time", "column": "when"}, "preparation": {"columns": {"when": {}}}},
+            "/preparation/columns/when",
+        ),
         ({"target": "mass", "split": {"method": "stratified"}}, "/split/method"),
     ],
 )

@@ -12,7 +12,7 @@ from app.learning import preprocess
 from app.learning.data import Table
 from app.learning.describe import describe
 from app.learning.errors import InputError, LearningError
-from app.learning.notes import Notes
+from app.learning.notes import Notes, TrainingNotes
 from app.learning.policies import PreparationParams, treatments
 from app.learning.preprocess import Preparation
 
@@ -32,7 +32,7 @@ def fit(types: dict[str, str], values: dict[str, list[Any]], **preparation: Any)
         else np.array(column, object)
         for name, column in values.items()
     }
-    table = preprocess.read_as(Table(len(next(iter(values.values()))), stored), decided)
+    table = preprocess.read_as(Table(len(next(iter(values.values()))), stored), decided, TrainingNotes())
     extra = preparation.get("extra_columns", "flag")
     prepared = preprocess.fit(table, decided, ignored=["target"], extra_columns=extra)
     return prepared, prepared.transform(table)
@@ -251,15 +251,3 @@ def test_rows_with_missing_values_can_be_dropped_or_refused() -> None:
         else:
             with pytest.raises(LearningError, match="Row 2, column 'a'"):
                 preprocess.complete_rows(table, decided)
-
-
-def test_the_policies_stored_with_a_data_set_come_before_our_defaults_and_after_the_request() -> None:
-    columns = [{"name": "a", "type": "real", "policies": {"missing": "impute", "out_of_range": "clip"}}]
-    stored, stated = (
-        treatments(columns, PreparationParams.model_validate(request), [])[0].policy
-        for request in ({}, {"numeric": {"out_of_range": "accept"}})
-    )
-    assert stored is not None
-    assert stated is not None
-    assert (stored.missing, stored.model_dump()["out_of_range"]) == ("median", "clip")
-    assert stated.model_dump()["out_of_range"] == "accept"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.learning import preprocess
 from app.learning.data import read_parquet
 from app.learning.errors import LearningError
-from app.learning.notes import Notes
+from app.learning.notes import Notes, TrainingNotes
 from app.learning.plain_rows import PlainRows
 from app.learning.policies import PreparationParams, treatments
 from app.learning.preprocess import Preparation
@@ -59,7 +59,7 @@ def test_a_training_row_in_json_becomes_the_same_bits(rows: list[dict[str, Any]]
     columns = {name: [row[name] for row in rows] for name in TYPES}
     dataset = write_dataset(tmp_path / "rows.parquet", TYPES, columns)
     decided = treatments(dataset["columns"], PreparationParams.model_validate(REQUEST), [])
-    table = preprocess.read_as(read_parquet(tmp_path / "rows.parquet", dataset["columns"]), decided)
+    table = preprocess.read_as(read_parquet(tmp_path / "rows.parquet", dataset["columns"]), decided, TrainingNotes())
     try:
         fitted = preprocess.fit(table, decided, ignored=[], extra_columns="flag")
     except LearningError as error:
@@ -91,7 +91,7 @@ def test_the_short_way_of_ordinary_rows_gives_the_bits_of_the_general_way(
     columns = {name: [row[name] for row in rows] for name in SIMPLE}
     dataset = write_dataset(tmp_path / "rows.parquet", SIMPLE, columns)
     decided = treatments(dataset["columns"], PreparationParams.model_validate(SIMPLE_REQUEST), [])
-    table = preprocess.read_as(read_parquet(tmp_path / "rows.parquet", dataset["columns"]), decided)
+    table = preprocess.read_as(read_parquet(tmp_path / "rows.parquet", dataset["columns"]), decided, TrainingNotes())
     try:
         fitted = preprocess.fit(table, decided, ignored=[], extra_columns="flag")
     except LearningError:

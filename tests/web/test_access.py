@@ -18,6 +18,9 @@ from tests.trained import ROW, Trained, store_job
 JOB = {"dataset": "{dataset}", "target": "species"}
 
 
+STEPS = {"steps": [{"op": "drop_missing"}]}
+
+
 class Row(NamedTuple):
     """A request, who may make it, and how it ends for them."""
 
@@ -33,9 +36,27 @@ MATRIX = {
     "list_datasets": Row("GET /v1/datasets", "reader"),
     "get_dataset": Row("GET /v1/datasets/{dataset}", "reader"),
     "get_dataset_profile": Row("GET /v1/datasets/{dataset}/profile", "reader"),
+    "get_dataset_lineage": Row("GET /v1/datasets/{dataset}/lineage", "reader"),
     "list_dataset_rows": Row("GET /v1/datasets/{dataset}/rows", "reader"),
     "download_dataset": Row("GET /v1/datasets/{dataset}/content", "uploader"),
+    "export_dataset": Row("GET /v1/datasets/{dataset}/export", "uploader"),
+    "compare_datasets": Row("GET /v1/datasets/{dataset}/diff?to={dataset}", "reader"),
+    "find_dataset_leaks": Row("GET /v1/datasets/{dataset}/leaks?target=species", "reader"),
+    "measure_anonymity": Row("POST /v1/datasets/{dataset}/anonymity", "reader", 200, {"quasi_identifiers": ["sex"]}),
+    "patch_dataset": Row("PATCH /v1/datasets/{dataset}", "uploader", 201, {"extra_columns": "reject"}),
+    "transform_dataset": Row(
+        "POST /v1/datasets/{dataset}/transform", "uploader", 201, {"steps": [{"op": "drop_missing"}]}
+    ),
+    "append_to_dataset": Row("POST /v1/datasets/{dataset}/append", "uploader", 422, "a,b\n1,2\n"),
+    "erase_from_dataset": Row("POST /v1/datasets/{dataset}/erase", "uploader", 422, {"column": "sex", "values": ["x"]}),
     "delete_dataset": Row("DELETE /v1/datasets/{dataset}", "uploader", 409),
+    # Whoever may is asked for the version of the protocol, which these requests leave out.
+    "describe_uploads": Row("OPTIONS /v1/uploads", "anybody", 204),
+    "create_upload": Row("POST /v1/uploads", "uploader", 412),
+    "get_upload": Row("GET /v1/uploads/{upload}", "uploader"),
+    "get_upload_offset": Row("HEAD /v1/uploads/{upload}", "uploader", 412),
+    "continue_upload": Row("PATCH /v1/uploads/{upload}", "uploader", 412),
+    "delete_upload": Row("DELETE /v1/uploads/{upload}", "uploader", 412),
     "list_specs": Row("GET /v1/specs", "reader"),
     "get_spec": Row("GET /v1/specs/dense", "reader"),
     "create_job": Row("POST /v1/jobs", "trainer", 201, JOB),
@@ -75,8 +96,18 @@ MATRIX = {
     "docs": Row("GET /docs", "anybody"),
 }
 # Asked by a stranger, these answer about the stranger's own things.
-OWN_ONLY = {"upload_dataset", "list_datasets", "list_specs", "get_spec", "list_jobs", "list_models", "metrics"}
-OWN_ONLY |= {"create_key", "list_keys", "list_projects", "list_audit"}
+OWN_ONLY = {
+    "upload_dataset",
+    "create_upload",
+    "list_datasets",
+    "list_specs",
+    "get_spec",
+    "list_jobs",
+    "list_models",
+    "metrics",
+}
+OWN_ONLY |= {"metrics", "create_key", "list_keys", "list_projects", "list_audit"}
+KINDS = ("dataset", "job", "key", "upload")
 SCOPES = {
     "reader": ["read"],
     "uploader": ["datasets:write"],
@@ -94,7 +125,9 @@ def names(
     """What the table's requests name."""
     client.put("/v1/models/penguins/aliases/champion", json={"version": version})
     key = client.post("/v1/keys", json={"name": "other", "scopes": ["read"]}).json()["id"]
-    return {"dataset": dataset_id, "job": store_job(app, owner, dataset_id), "key": key}
+    announced = {"tus-resumable": "1.0.0", "upload-length": "9", "upload-metadata": "name bmFtZQ=="}
+    upload = client.post("/v1/uploads", headers=announced).json()["id"]
+    return {"dataset": dataset_id, "job": store_job(app, owner, dataset_id), "key": key, "upload": upload}
 
 
 @pytest.fixture
@@ -103,13 +136,13 @@ def ask(client: TestClient, names: dict[str, str]) -> Ask:
 
     def send(operation: str, header: dict[str, str]) -> Any:
         row = MATRIX[operation]
-        method, path = row.call.split(" ", 1)
+        method, path = row.call.format(**names).split(" ", 1)
         headers = {"authorization": "", **header}
         if isinstance(row.body, str):
             headers["content-type"] = "text/csv"
             return client.request(method, path, content=row.body, headers=headers)
         body = row.body | {"dataset": names["dataset"]} if row.body is JOB else row.body
-        return client.request(method, path.format(**names), json=body, headers=headers)
+        return client.request(method, path, json=body, headers=headers)
 
     return send
 
@@ -155,7 +188,12 @@ def test_nobody_reaches_into_another_project(
 
 @pytest.mark.parametrize(
     ("operation", "name"),
-    [(o, word) for o, row in MATRIX.items() for word in ("dataset", "job", "key") if f"{{{word}}}" in row.call],
+    [
+        (o, word)
+        for o, row in MATRIX.items()
+        for word in ("dataset", "job", "key", "upload")
+        if f"{{{word}}}" in row.call
+    ],
 )
 def test_a_foreign_id_is_answered_like_a_random_one(
     operation: str, name: str, ask: Ask, stranger: dict[str, str], names: dict[str, str]

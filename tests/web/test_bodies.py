@@ -14,6 +14,7 @@ from tests.counts import counting_reads, everything
 from tests.test_errors import assert_problem
 
 JSON = {"content-type": "application/json"}
+CSV = {"content-type": "text/csv"}
 KEY = b'{"name": "k", "scopes": ["read"]}'
 
 
@@ -69,10 +70,23 @@ def test_too_many_rows_to_predict_are_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip", "GZIP", "x"])
-@pytest.mark.parametrize("path", ["/v1/keys", "/v1/datasets?name=x", "/v1/models/m/predict"])
+@pytest.mark.parametrize("path", ["/v1/keys", "/v1/models/m/predict"])
 def test_a_compressed_body_is_refused(client: TestClient, encoding: str, path: str) -> None:
     answer = client.post(path, content=b"{}", headers=JSON | {"content-encoding": encoding})
     assert_problem(answer, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "identity, gzip", "gzip, gzip", "x"])
+def test_an_upload_compressed_in_a_way_that_is_not_read_is_refused(client: TestClient, encoding: str) -> None:
+    answer = client.post("/v1/datasets?name=x", content=b"a\n1\n", headers=CSV | {"content-encoding": encoding})
+    problem = assert_problem(answer, 415, "unsupported-media-type")
+    assert "gzip" in problem["detail"]
+
+
+def test_a_form_is_not_read_compressed(client: TestClient) -> None:
+    files = {"file": ("a.csv", b"a,b\n1,2\n", "text/csv")}
+    answer = client.post("/v1/datasets?name=x", files=files, headers={"content-encoding": "gzip"})
+    assert "form" in assert_problem(answer, 415, "unsupported-media-type")["detail"]
 
 
 @pytest.mark.parametrize(

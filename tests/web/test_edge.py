@@ -89,7 +89,7 @@ def test_an_unknown_path_is_not_found(client: TestClient, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("PUT", "/v1/datasets", "GET, POST"),
-        ("POST", "/v1/datasets/ds_1", "DELETE, GET"),
+        ("POST", "/v1/datasets/ds_1", "DELETE, GET, PATCH"),
         ("PATCH", "/v1/models/m/aliases/a", "DELETE, GET, PUT"),
         ("OPTIONS", "/v1/keys", "GET, POST"),
         ("POST", "/healthz", "GET"),

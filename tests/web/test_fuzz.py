@@ -26,6 +26,12 @@ CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance,
 IDS = {"name": "penguins", "version": 1, "alias": "champion", "reference": "penguins@1"}
 
 
+@schemathesis.serializer("application/offset+octet-stream")
+def _bytes_of_a_part(_: Any, value: Any) -> bytes:
+    """A part of a resumable upload, as it is."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Settings that accept the name by which the tool calls the service."""

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.jobs import queue
-from app.jobs.queue import Lease
+from app.jobs.lease import Lease
 from app.principal import Principal
 from app.tables import JobRow
 from tests.test_errors import assert_problem

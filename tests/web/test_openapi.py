@@ -18,9 +18,24 @@ OPERATIONS = {
     "list_datasets": "get /v1/datasets",
     "get_dataset": "get /v1/datasets/{dataset_id}",
     "get_dataset_profile": "get /v1/datasets/{dataset_id}/profile",
+    "get_dataset_lineage": "get /v1/datasets/{dataset_id}/lineage",
     "list_dataset_rows": "get /v1/datasets/{dataset_id}/rows",
     "download_dataset": "get /v1/datasets/{dataset_id}/content",
+    "export_dataset": "get /v1/datasets/{dataset_id}/export",
+    "compare_datasets": "get /v1/datasets/{dataset_id}/diff",
+    "find_dataset_leaks": "get /v1/datasets/{dataset_id}/leaks",
+    "measure_anonymity": "post /v1/datasets/{dataset_id}/anonymity",
+    "patch_dataset": "patch /v1/datasets/{dataset_id}",
+    "transform_dataset": "post /v1/datasets/{dataset_id}/transform",
+    "append_to_dataset": "post /v1/datasets/{dataset_id}/append",
+    "erase_from_dataset": "post /v1/datasets/{dataset_id}/erase",
     "delete_dataset": "delete /v1/datasets/{dataset_id}",
+    "describe_uploads": "options /v1/uploads",
+    "create_upload": "post /v1/uploads",
+    "get_upload": "get /v1/uploads/{upload_id}",
+    "get_upload_offset": "head /v1/uploads/{upload_id}",
+    "continue_upload": "patch /v1/uploads/{upload_id}",
+    "delete_upload": "delete /v1/uploads/{upload_id}",
     "list_specs": "get /v1/specs",
     "get_spec": "get /v1/specs/{name}",
     "create_job": "post /v1/jobs",
@@ -57,7 +72,7 @@ OPERATIONS = {
     "readyz": "get /readyz",
     "metrics": "get /metrics",
 }
-WITHOUT_A_KEY = {"healthz", "readyz"}
+WITHOUT_A_KEY = {"describe_uploads", "healthz", "readyz"}
 TEXT_ANSWERS = {"metrics", "download_dataset", "download_weights"}
 
 

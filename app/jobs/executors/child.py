@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from app import sandbox
 
 REQUEST_FILE = "request.json"
 EXIT_BUG = 70
+EXIT_FULL_DISK = 75
 
 
 def preload() -> None:
@@ -34,8 +36,10 @@ def main(folder: Path, *, control_fd: int, report_fd: int, log_fd: int, launcher
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _run(folder, Control(control_fd), Report(report_fd))
         code = 0
-    except BaseException:
+    except BaseException as fault:
         traceback.print_exc()
+        if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            code = EXIT_FULL_DISK
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""Questions about stored tables: pages of rows, exports, differences, leaks."""

@@ -1,0 +1,1 @@
+"""From a version to the next one: cleaning, de-identifying, appending, erasing."""

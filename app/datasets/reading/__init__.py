@@ -1,0 +1,1 @@
+"""From the bytes of a file to a typed, described table: the work of a sandboxed child."""

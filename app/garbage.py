@@ -1,0 +1,36 @@
+"""Which stored bytes the database names: these stay, all others may go."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow
+
+# The bytes of a data set that could not be read serve nobody.
+READABLE = DatasetRow.status != "failed"
+NAMES: tuple[tuple[InstrumentedAttribute[str], ColumnElement[bool]], ...] = (
+    (DatasetRow.sha256, READABLE),
+    (DatasetRow.parquet_sha256, READABLE),
+    (CheckpointRow.sha256, true()),
+    (ModelVersionRow.weights_sha256, true()),
+    (ModelVersionRow.graph_sha256, true()),
+)
+
+
+def referenced(session: Session) -> set[str]:
+    """The digests of all blobs that a row names."""
+    named = {digest for column, condition in NAMES for digest in session.scalars(select(column).where(condition))}
+    return named | _awaited(session)
+
+
+def is_referenced(session: Session, sha256: str) -> bool:
+    """Whether some row names this blob."""
+    queries = (select(column).where(column == sha256, condition).limit(1) for column, condition in NAMES)
+    return any(session.scalars(query).first() is not None for query in queries) or sha256 in _awaited(session)
+
+
+def _awaited(session: Session) -> set[str]:
+    """The inputs of ingest jobs that have not ended, such as rows that are still to be appended."""
+    plans = select(JobRow.plan).where(JobRow.kind == "ingest", JobRow.status.in_(("queued", "running", "paused")))
+    return {sha256 for plan in session.scalars(plans) for sha256 in plan.get("inputs", {}).values()}
