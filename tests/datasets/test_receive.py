@@ -96,28 +96,31 @@ def test_the_encoding_of_a_body_is_told_and_its_bytes_are_left_alone(
     assert received == Received("text/csv", None, b"\x1f\x8b!", expected)
 
 
-def test_blocks_are_written_in_order_one_at_a_time_while_more_arrive() -> None:
+def test_blocks_are_written_in_order_one_at_a_time_while_just_one_more_arrives() -> None:
     written, writing, arrived_meanwhile = bytearray(), threading.Lock(), []
-    num_arrived = 0
+    num_arrived, next_block = 0, threading.Event()
 
     async def pieces() -> AsyncIterator[bytes]:
         nonlocal num_arrived
         for number in range(64):
             num_arrived += 1
+            if num_arrived == 16:
+                next_block.set()
             yield bytes([number]) * (BLOCK_BYTES // 8)
             await asyncio.sleep(0)
 
     def write(block: Block) -> None:
         assert writing.acquire(blocking=False), "two blocks at once"
-        before = num_arrived
-        time.sleep(0.01)
-        arrived_meanwhile.append(num_arrived - before)
+        assert next_block.wait(10), "nothing arrives while a block is written"
+        if not written:
+            time.sleep(0.05)  # for more to arrive, if nothing held it back
+            arrived_meanwhile.append(num_arrived)
         written.extend(b"".join(block))
         writing.release()
 
     asyncio.run(pour(pieces(), write))
     assert written == b"".join(bytes([number]) * (BLOCK_BYTES // 8) for number in range(64))
-    assert 0 < max(arrived_meanwhile) <= 8
+    assert arrived_meanwhile == [16]
 
 
 @pytest.mark.parametrize("fault", ["write", "pieces", "cancel"])
