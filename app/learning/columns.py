@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from app.learning.data import Values, is_missing
 from app.learning.errors import LearningError, json_pointer, shown
+from app.learning.layout import Block
 from app.learning.policies import CategoryPolicy, NumericPolicy, Treatment
 
 MAX_QUANTILES = 1000
@@ -81,9 +82,9 @@ class CategoryColumn:
         return len(self.categories) + self.has_missing + self.has_other
 
     @property
-    def num_inputs(self) -> int:
-        """How many inputs of the network it fills."""
-        return self.num_slots if self.encoding == "one_hot" else 1
+    def block(self) -> Block:
+        """The inputs of the network it fills."""
+        return Block(self.encoding, self.num_slots)
 
     def slots(self) -> dict[str | None, int]:
         """Return the slot of every name that has one; None is a missing value."""
@@ -209,8 +210,10 @@ def _ranked(counts: Counter[str]) -> list[str]:
 
 
 def encode(slots_B: NDArray[np.intp], column: CategoryColumn, out_BF: NDArray[np.float32]) -> None:
-    """Write slots into `out_BF`, which is zero: one-hot, or (slot + 1) / num_slots; unknown stays zero."""
-    if column.encoding == "ordinal":
+    """Write slots into `out_BF`, which is zero: one-hot, slot + 1, or that as a share; unknown stays zero."""
+    if column.encoding == "index":
+        out_BF[:, 0] = slots_B + 1
+    elif column.encoding == "ordinal":
         out_BF[:, 0] = (slots_B + 1) / column.num_slots
     elif len(slots_B) <= FEW_ROWS:
         for row, slot in enumerate(slots_B.tolist()):

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from app.learning import metrics
 from app.learning.export import Answer
+from app.learning.learned import outputs
 from app.learning.metrics import Metrics
 from app.learning.prepared import Prepared, Rows
 from app.learning.spec import CLASSIFICATION
 from app.learning.tasks import Head
-
-BATCH_ROWS = 8192
 
 
 def evaluate(answer: Answer, prepared: Prepared) -> dict[str, dict[str, Metrics] | Metrics]:
@@ -33,10 +32,7 @@ def evaluate(answer: Answer, prepared: Prepared) -> dict[str, dict[str, Metrics]
 
 def predict(answer: Answer, rows: Rows) -> NDArray[np.float64]:
     """Return the answers (rows, outputs) of a network, in batches."""
-    x_BF = torch.from_numpy(rows.x_BF)
-    with torch.inference_mode():
-        batches = [answer(x_BF[start : start + BATCH_ROWS]).numpy() for start in range(0, len(rows), BATCH_ROWS)]
-    return np.concatenate(batches).astype(np.float64)
+    return outputs(answer, torch.from_numpy(rows.x_BF))
 
 
 def _measure(answers: NDArray[np.float64], rows: Rows, head: Head) -> Metrics:

@@ -41,7 +41,7 @@ def make_manifest(
         "dataset": {"sha256": dataset.get("sha256"), "num_rows": dataset["num_rows"]},
         "training": dict(history),
         "metrics": dict(metrics),
-        "num_inputs": prepared.preparation.num_inputs,
+        "num_inputs": prepared.preparation.layout.num_inputs,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }

@@ -25,7 +25,7 @@ class PlainRows:
     """The ordinary rows of one preparation."""
 
     def __init__(self, preparation: Preparation) -> None:
-        self._num_inputs = preparation.num_inputs
+        self._num_inputs = preparation.layout.num_inputs
         places = list(enumerate(preparation.inputs))
         numeric = [(place, column) for place, column in places if isinstance(column, NumericColumn)]
         self._numbers = [
@@ -36,9 +36,9 @@ class PlainRows:
         self._names: list[tuple[int, int, dict[str | None, int], int]] = []
         for place, column in places:
             if isinstance(column, CategoryColumn):
-                divisor = column.num_slots if column.encoding == "ordinal" else 0
+                divisor = {"ordinal": column.num_slots, "index": 1}.get(column.encoding, 0)
                 self._names.append((place, start, column.slots(), divisor))
-                start += column.num_inputs
+                start += column.block.num_inputs
         self._applies = all(map(_is_simple, preparation.inputs))
 
     def encode(self, values: Sequence[Sequence[object]]) -> Inputs | None:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from app.learning import specs
 from app.learning.data import Column
-from app.learning.errors import LearningError, shown
+from app.learning.errors import LearningError, json_pointer, shown
+from app.learning.layout import Block, Layout
 from app.learning.policies import CategoryPolicy, ExtraColumns, PreparationParams, Treatment, treatments
 from app.learning.problems import problems_of
 from app.learning.spec import CLASSIFICATION, LOSSES, Spec, Task, TrainingParams
@@ -39,7 +40,7 @@ class Plan:
     split: Split
     seed: int
     treatments: tuple[Treatment, ...]
-    num_inputs: int
+    layout: Layout
     num_outputs: int
 
     @property
@@ -61,9 +62,9 @@ class Plan:
             "seed": self.seed,
             "inputs": [_treatment_to_json(item) for item in self.treatments],
             "estimate": {
-                "num_inputs": self.num_inputs,
+                "num_inputs": self.layout.num_inputs,
                 "num_outputs": self.num_outputs,
-                "num_parameters": self.spec.num_parameters(self.num_inputs, self.num_outputs, self.params),
+                "num_parameters": self.spec.num_parameters(self.layout, self.num_outputs, self.params),
             },
         }
 
@@ -104,13 +105,14 @@ def resolve(
     _check_task(recipe, chosen)
     _check_loss(checked_params, chosen)
     checked_split = resolve_split(_validate(Split, split, "split"), chosen, columns, target, num_rows)
-    decided = treatments(columns, checked_preparation, reserved=[target, checked_split.column])
-    num_inputs = estimate_inputs(decided, columns)
+    decided = treatments(columns, checked_preparation, [target, checked_split.column], recipe.preparation)
+    _check_encodings(recipe, decided)
+    layout = estimate_layout(decided, columns)
     num_outputs = _num_outputs(chosen, target_column)
-    _check_size(recipe.num_parameters(num_inputs, num_outputs, checked_params), max_parameters, checked_params)
+    _check_size(recipe.num_parameters(layout, num_outputs, checked_params), max_parameters, checked_params)
     return Plan(
         recipe, chosen, target_column, checked_params, checked_preparation, checked_split, seed,
-        tuple(decided), num_inputs, num_outputs,
+        tuple(decided), layout, num_outputs,
     )  # fmt: skip
 
 
@@ -156,22 +158,31 @@ def _check_loss(params: TrainingParams, task: Task) -> None:
         raise LearningError("Label smoothing needs classes and cross-entropy.", pointer="/params/label_smoothing")
 
 
-def estimate_inputs(decided: Sequence[Treatment], columns: Sequence[Column]) -> int:
-    """Return about how many inputs the network will have, from the counts that came with the data set."""
+def _check_encodings(spec: Spec, decided: Sequence[Treatment]) -> None:
+    for item in decided:
+        if isinstance(item.policy, CategoryPolicy) and item.policy.encoding == "index" and not spec.takes_indices:
+            raise LearningError(
+                f"Spec {spec.name} has no embeddings: encoding index does not apply.",
+                pointer=json_pointer("preparation", "columns", item.name, "encoding"),
+            )
+
+
+def estimate_layout(decided: Sequence[Treatment], columns: Sequence[Column]) -> Layout:
+    """Return about how the inputs of the network will be laid out, from the counts that came with the data set."""
     by_name = {column["name"]: column for column in columns}
-    return sum(_inputs_of(item, by_name[item.name]) for item in decided)
-
-
-def _inputs_of(treatment: Treatment, column: Column) -> int:
-    policy = treatment.policy
-    if policy is None:
-        return 0
-    has_missing = int(column.get("num_missing") or 0) > 0
-    if isinstance(policy, CategoryPolicy):
-        num_distinct = int(column.get("num_distinct") or 1)
-        return 1 if policy.encoding == "ordinal" else min(num_distinct, policy.max_categories) + 1 + has_missing
-    indicator = policy.missing_indicator
-    return 1 + (indicator == "always" or (indicator == "auto" and has_missing))
+    num_numbers = num_flags = 0
+    blocks = []
+    for item in decided:
+        has_missing = int(by_name[item.name].get("num_missing") or 0) > 0
+        if isinstance(item.policy, CategoryPolicy):
+            num_distinct = int(by_name[item.name].get("num_distinct") or 1)
+            num_slots = min(num_distinct, item.policy.max_categories) + 1 + has_missing
+            blocks.append(Block(item.policy.encoding, num_slots))
+        elif item.policy is not None:
+            num_numbers += 1
+            indicator = item.policy.missing_indicator
+            num_flags += indicator == "always" or (indicator == "auto" and has_missing)
+    return Layout(num_numbers, num_flags, tuple(blocks))
 
 
 def _num_outputs(task: Task, target: Column) -> int:

@@ -19,7 +19,7 @@ Missing = Literal["mean", "median", "most_frequent", "constant", "category", "dr
 Indicator = Literal["auto", "always", "never"]
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 OutOfRange = Literal["accept", "flag", "clip", "reject"]
-Encoding = Literal["one_hot", "ordinal"]
+Encoding = Literal["one_hot", "ordinal", "index"]
 Unseen = Literal["other", "reject"]
 WrongTypePolicy = Literal["reject", "impute"]
 ExtraColumns = Literal["flag", "ignore", "reject"]
@@ -81,7 +81,9 @@ class CategoryPolicy(_Fillable):
 
     missing: CategoryMissing = Field("category", description="What stands in for a missing value.")
     fill_value: str | None = Field(None, max_length=1000, description="The value of missing=constant.")
-    encoding: Encoding = Field("one_hot", description="One input per category, or one number per column.")
+    encoding: Encoding = Field(
+        "one_hot", description="One input per category, or one number per column; index is for specs with embeddings."
+    )
     unseen: Unseen = Field("other", description="A category that no training row had.")
     max_categories: MaxCategories = Field(256, description="The most frequent are kept, the rest is 'other'.")
     wrong_type: WrongTypePolicy = Field("reject", description="A value that is not of the column's type.")
@@ -130,8 +132,15 @@ class Treatment:
     reason: str | None = None
 
 
-def treatments(columns: Sequence[Column], params: PreparationParams, reserved: Sequence[str | None]) -> list[Treatment]:
+def treatments(
+    columns: Sequence[Column],
+    params: PreparationParams,
+    reserved: Sequence[str | None],
+    preferred: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Treatment]:
     """Decide for every column but the reserved ones (target, split) whether and how it is used.
+
+    `preferred` are the policies of a spec, under "numeric" and "category", weaker than what anybody says.
 
     Raises: LearningError pointing below /preparation when an override does not fit its column, or none is used.
     Deterministic: yes.
@@ -142,13 +151,13 @@ def treatments(columns: Sequence[Column], params: PreparationParams, reserved: S
             _refuse(name, f"the data set has no column {shown(name)}")
         if name in reserved:
             _refuse(name, "the target and the split column are not inputs")
-    decided = [_treat(column, params) for column in columns if column["name"] not in reserved]
+    decided = [_treat(column, params, preferred or {}) for column in columns if column["name"] not in reserved]
     if all(item.policy is None for item in decided):
         raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
     return decided
 
 
-def _treat(column: Column, params: PreparationParams) -> Treatment:
+def _treat(column: Column, params: PreparationParams, preferred: Mapping[str, Mapping[str, Any]]) -> Treatment:
     name, stored = str(column["name"]), str(column["type"])
     override = params.columns.get(name, ColumnPolicy())
     wanted = override.type or stored
@@ -158,16 +167,22 @@ def _treat(column: Column, params: PreparationParams) -> Treatment:
         return Treatment(name, stored, wanted, None, "left out by the request")
     if wanted in ("text", "identifier"):
         return Treatment(name, stored, wanted, None, f"{wanted} columns are not inputs of this kind of model")
-    return Treatment(name, stored, wanted, _policy(column, wanted, params, override))
+    return Treatment(name, stored, wanted, _policy(column, wanted, params, override, preferred))
 
 
 def _policy(
-    column: Column, wanted: str, params: PreparationParams, override: ColumnPolicy
+    column: Column,
+    wanted: str,
+    params: PreparationParams,
+    override: ColumnPolicy,
+    preferred: Mapping[str, Mapping[str, Any]],
 ) -> NumericPolicy | CategoryPolicy:
-    """Merge, weakest first: our defaults, the data set's own policies, the request's kind, its column."""
+    """Merge, weakest first: our defaults, the spec's, the data set's own, the request's kind, its column."""
     kind = params.numeric if wanted in NUMBER_TYPES else params.category
     model = type(kind)
-    merged: dict[str, Any] = {"missing": "most_frequent"} if wanted == "boolean" else {}
+    merged = dict(preferred.get("numeric" if model is NumericPolicy else "category", {}))
+    if wanted == "boolean":
+        merged["missing"] = "most_frequent"
     merged |= _stored_policies(column.get("policies") or {}, model)
     merged |= kind.model_dump(exclude_unset=True)
     stated = override.model_dump(exclude_unset=True, exclude={"use", "type"})

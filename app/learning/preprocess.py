@@ -26,6 +26,7 @@ from app.learning.columns import (
 )
 from app.learning.data import Table, is_missing
 from app.learning.errors import LearningError, json_pointer, shown
+from app.learning.layout import Layout
 from app.learning.notes import Notes, NoteTaker
 from app.learning.policies import Treatment
 from app.learning.values import NotFinite, coerce, convert
@@ -103,9 +104,10 @@ class Preparation:
         self._high_N = np.where(unbounded, np.inf, [column.maximum for column in numeric])
         self._indicators = np.flatnonzero([column.indicator for column in numeric])
         self._quantiles = [index for index, column in enumerate(numeric) if column.quantiles]
-        widths = [column.num_inputs for column in self._categories]
+        blocks = tuple(column.block for column in self._categories)
+        self.layout = Layout(len(numeric), len(self._indicators), blocks)
+        widths = [block.num_inputs for block in blocks]
         self._starts = np.cumsum([len(numeric) + len(self._indicators), *widths]).tolist()
-        self.num_inputs: int = self._starts[-1]
 
     def note_extra(self, names: Iterable[str], rows: Sequence[int], notes: Notes) -> None:
         """Treat the columns among `names` that the model does not know, in these rows, as the policy says."""
@@ -131,7 +133,7 @@ class Preparation:
         noted as a problem. Without, policies that reject count as accepted, to measure on held-out rows.
         Raises: LearningError (without notes) when an input is beyond float32.
         """
-        x_BF = np.zeros((table.num_rows, self.num_inputs), np.float32)
+        x_BF = np.zeros((table.num_rows, self.layout.num_inputs), np.float32)
         if self._numeric:
             self._transform_numbers(table, x_BF, notes)
         for index, column in enumerate(self._categories):

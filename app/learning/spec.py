@@ -6,14 +6,15 @@ and where it comes from. Networks return raw outputs: logits, or a value in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic.types import JsonValue
 from pydantic_core import PydanticCustomError
 
+from app.learning.layout import Layout
 from app.learning.policies import STRICT
 
 if TYPE_CHECKING:
@@ -145,15 +146,17 @@ def inconsistent(field: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "field": field})
 
 
-Build = Callable[[int, int, Any, "dtype"], "nn.Module"]
+Build = Callable[[Layout, int, Any, "dtype"], "nn.Module"]
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A recipe that can be trained.
 
-    `build(num_inputs, num_outputs, params, dtype)` returns the network, its initial weights drawn from
-    torch's global generator; `num_parameters(num_inputs, num_outputs, params)` counts them without torch.
+    `build(layout, num_outputs, params, dtype)` returns the network, its initial weights drawn from torch's
+    global generator; `num_parameters(layout, num_outputs, params)` counts them without torch. `preparation`
+    holds policies that it prefers to ours, under "numeric" and "category"; `takes_indices` says that it can read
+    categories as numbers of slots.
     """
 
     name: str
@@ -163,7 +166,9 @@ class Spec:
     tasks: tuple[Task, ...]
     params: type[TrainingParams]
     build: Build
-    num_parameters: Callable[[int, int, Any], int]
+    num_parameters: Callable[[Layout, int, Any], int]
+    preparation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    takes_indices: bool = False
 
 
 def describe(spec: Spec) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import torch
 from app.learning import evaluate, specs, weights
 from app.learning.errors import LearningError, OutOfMemory
 from app.learning.export import Answer, export
+from app.learning.learned import Learned, outputs
 from app.learning.loop import Data, Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
@@ -121,7 +122,7 @@ def make_training(prepared: Prepared) -> Training:
     dtype = DTYPES[params.dtype]
     torch.manual_seed(plan.seed)
     train, validation = prepared.rows["train"], prepared.rows["validation"]
-    network = plan.spec.build(train.x_BF.shape[1], prepared.head.num_outputs, params, dtype)
+    network = plan.spec.build(prepared.preparation.layout, prepared.head.num_outputs, params, dtype)
     balance = None
     if params.class_weights == "balanced":
         num_classes = len(prepared.head.classes)
@@ -161,16 +162,25 @@ def _finish(
     """Keep the best weights, measure them, write the files and the manifest."""
     emit, folder = reporter.emit, reporter.folder
     emit({"type": "phase", "phase": "evaluating"})
-    kept_epoch = training.restore_best()
-    written = weights.write(folder / "weights.safetensors", training.network.state_dict())
-    answer = Answer(training.network, prepared.plan.task)
+    learned = _learned(training, prepared, reporter, reason)
+    written = weights.write(folder / "weights.safetensors", learned.network.state_dict())
+    answer = Answer(learned.network, prepared.plan.task)
     metrics = evaluate.evaluate(answer, prepared)
     emit({"type": "phase", "phase": "exporting"})
     graph = export(answer, torch.from_numpy(prepared.rows["train"].x_BF))
     files = {"weights": written, "graph": weights.write_bytes(folder / "graph.onnx", graph)}
-    history = {
-        "epochs_run": training.progress.epoch, "best_epoch": kept_epoch, "steps": training.step,
-        "seconds": reporter.seconds(), "stopped": reason,
-    }  # fmt: skip
-    manifest = make_manifest(request, prepared, training.network, history, metrics)
+    history = learned.history | {"seconds": reporter.seconds()}
+    manifest = make_manifest(request, prepared, learned.network, history, metrics)
     emit({"type": "result", "files": files, "manifest": manifest, "metrics": metrics})
+
+
+def _learned(training: Training, prepared: Prepared, reporter: Reporter, reason: str) -> Learned:
+    """The best weights of a training, and what they answer on the validation part."""
+    kept_epoch = training.restore_best()
+    history = {
+        "epochs_run": training.progress.epoch, "best_epoch": kept_epoch, "steps": training.step, "stopped": reason,
+    }  # fmt: skip
+    validation = prepared.rows["validation"]
+    dtype = DTYPES[training.params.dtype]
+    held_out_BK = outputs(training.network, torch.from_numpy(validation.x_BF).to(dtype))
+    return Learned(training.network, validation, held_out_BK, history)

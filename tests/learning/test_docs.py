@@ -13,6 +13,7 @@ import torch
 
 from app.learning import specs
 from app.learning.export import Answer, export
+from app.learning.layout import Layout
 from app.learning.plan import plan
 from app.learning.spec import describe
 from tests.learning.datasets import REPOSITORY
@@ -113,8 +114,10 @@ def test_the_documented_spec_can_be_built_counted_and_exported(tmp_path: Path) -
     path = tmp_path / "bent.py"
     path.write_text(code_blocks("add-a-spec.md", "python")[0])
     spec = load(path).BENT
-    network = spec.build(4, 3, spec.params(), torch.float32)
-    assert sum(parameter.numel() for parameter in network.parameters()) == spec.num_parameters(4, 3, spec.params())
+    network = spec.build(Layout(4), 3, spec.params(), torch.float32)
+    assert sum(parameter.numel() for parameter in network.parameters()) == spec.num_parameters(
+        Layout(4), 3, spec.params()
+    )
     assert export(Answer(network, "multiclass"), torch.randn(8, 4))
 
 

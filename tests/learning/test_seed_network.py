@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from app.learning import specs, train
+from app.learning.layout import Layout
 from app.learning.loop import Training
 from app.learning.plan import plan
 from app.learning.prepared import prepare
@@ -64,7 +65,7 @@ def hand_written() -> HandWritten:
     """Return the numpy network that starts from the weights the spec draws for this seed."""
     spec = specs.get("dense")
     torch.manual_seed(SEED)
-    network = spec.build(NUM_INPUTS, 1, spec.params.model_validate(PARAMS), torch.float32)
+    network = spec.build(Layout(NUM_INPUTS), 1, spec.params.model_validate(PARAMS), torch.float32)
     w1, b1, w2, b2 = (parameter.detach().double().numpy() for parameter in network.parameters())
     return HandWritten(w1, b1, w2[0], float(b2[0]))
 

@@ -13,6 +13,7 @@ import torch
 from app.learning import specs, train, weights
 from app.learning.errors import LearningError
 from app.learning.export import Answer, check_graph, export, trace_graph
+from app.learning.layout import Layout
 from app.learning.prepared import prepare
 from app.learning.spec import describe
 from tests.learning.datasets import penguins, write_dataset
@@ -75,7 +76,7 @@ def test_a_network_survives_its_file_and_its_graph_equals_torch(
     params = spec.params()
     torch.manual_seed(1)
     num_outputs = 3 if task == "multiclass" else 1
-    network, restored = (spec.build(4, num_outputs, params, torch.float32) for _ in range(2))
+    network, restored = (spec.build(Layout(4), num_outputs, params, torch.float32) for _ in range(2))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-1, 1)
@@ -113,9 +114,9 @@ def test_the_counted_parameters_are_those_of_the_network(name: str) -> None:
     for shape, num_inputs, num_outputs in itertools.product(shapes, (1, 9), (1, 4)):
         params = spec.params(**shape)
         with torch.device("meta"):
-            network = spec.build(num_inputs, num_outputs, params, torch.float32)
+            network = spec.build(Layout(num_inputs), num_outputs, params, torch.float32)
         counted = sum(parameter.numel() for parameter in network.parameters())
-        assert spec.num_parameters(num_inputs, num_outputs, params) == counted
+        assert spec.num_parameters(Layout(num_inputs), num_outputs, params) == counted
 
 
 ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "identity"]
@@ -130,7 +131,7 @@ def test_every_layer_of_the_dense_network_is_written_as_torch_computes_it(
     spec = specs.get("dense")
     torch.manual_seed(2)
     params = spec.params(hidden=[6, 5], activation=activation, normalization=normalization, dropout=0.5)
-    network = spec.build(3, 2, params, dtype)
+    network = spec.build(Layout(3), 2, params, dtype)
     network.train()
     network(torch.randn(64, 3, dtype=dtype))
     answer = Answer(network, "multiclass")
@@ -169,7 +170,7 @@ def test_an_export_that_does_not_compute_what_torch_does_is_refused() -> None:
 
 def test_the_written_and_the_traced_graph_agree(penguin_dataset: dict[str, Any]) -> None:
     spec = specs.get("dense")
-    network = spec.build(4, 1, spec.params(), torch.float32)
+    network = spec.build(Layout(4), 1, spec.params(), torch.float32)
     answer = Answer(network, "binary")
     x_BF = torch.randn(10, 4)
     check_graph(trace_graph(answer, x_BF), answer, x_BF)

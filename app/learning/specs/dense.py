@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.learning.layout import Layout
 from app.learning.spec import BASIC, Spec, TrainingParams, inconsistent
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class DenseParams(TrainingParams):
         return self
 
 
-def build(num_inputs: int, num_outputs: int, params: DenseParams, dtype: dtype) -> nn.Module:
+def build(layout: Layout, num_outputs: int, params: DenseParams, dtype: dtype) -> nn.Module:
     """Return the layers in order: linear, normalisation, activation, dropout, ..., linear.
 
-    Shapes: x_BF (rows, num_inputs) to raw outputs (rows, num_outputs).
+    Shapes: x_BF (rows, layout.num_inputs) to raw outputs (rows, num_outputs).
     Initial weights: hidden layers normal with variance 2/fan_in (He) for the rectifying activations, uniform
     with variance 2/(fan_in + fan_out) (Glorot) for the others; the last layer normal with variance 1/fan_in;
     biases 0. Deterministic: a function of torch's global generator.
@@ -58,7 +59,7 @@ def build(num_inputs: int, num_outputs: int, params: DenseParams, dtype: dtype) 
     from torch import nn
 
     layers: list[nn.Module] = []
-    width = num_inputs
+    width = layout.num_inputs
     for num_units in params.hidden:
         layer = nn.Linear(width, num_units, dtype=dtype)
         _initialise(layer, params.activation)
@@ -104,9 +105,9 @@ def _between(num_units: int, params: DenseParams, dtype: dtype) -> list[nn.Modul
     return modules
 
 
-def num_parameters(num_inputs: int, num_outputs: int, params: DenseParams) -> int:
+def num_parameters(layout: Layout, num_outputs: int, params: DenseParams) -> int:
     """Return the number of trained weights, biases and normalisation gains."""
-    widths = [num_inputs, *params.hidden, num_outputs]
+    widths = [layout.num_inputs, *params.hidden, num_outputs]
     linear = sum((width + 1) * following for width, following in pairwise(widths))
     return linear + (2 * sum(params.hidden) if params.normalization != "none" else 0)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from app.learning.layout import Layout
 from app.learning.spec import BASIC, Spec, TrainingParams
 
 if TYPE_CHECKING:
@@ -20,22 +21,22 @@ class LinearParams(TrainingParams):
     )
 
 
-def build(num_inputs: int, num_outputs: int, params: LinearParams, dtype: dtype) -> nn.Module:
+def build(layout: Layout, num_outputs: int, params: LinearParams, dtype: dtype) -> nn.Module:
     """Return y = Wx + b, starting from zero: the loss is convex, so the start only costs steps.
 
-    Shapes: x_BF (rows, num_inputs) to raw outputs (rows, num_outputs). Deterministic: draws nothing.
+    Shapes: x_BF (rows, layout.num_inputs) to raw outputs (rows, num_outputs). Deterministic: draws nothing.
     """
     from torch import nn
 
-    layer = nn.Linear(num_inputs, num_outputs, dtype=dtype)
+    layer = nn.Linear(layout.num_inputs, num_outputs, dtype=dtype)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(layer)
 
 
-def num_parameters(num_inputs: int, num_outputs: int, params: LinearParams) -> int:
+def num_parameters(layout: Layout, num_outputs: int, params: LinearParams) -> int:
     """Return the number of weights and biases."""
-    return (num_inputs + 1) * num_outputs
+    return (layout.num_inputs + 1) * num_outputs
 
 
 LINEAR = Spec(
