@@ -12,6 +12,8 @@ BASE = frozenset(
     [
         "audit",
         "blocks",
+        "chart_axes",
+        "charts",
         "column_types",
         "database",
         "digests",
