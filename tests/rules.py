@@ -11,6 +11,7 @@ from pathlib import Path
 BASE = frozenset(
     [
         "audit",
+        "base_table",
         "blocks",
         "chart_axes",
         "charts",
@@ -52,6 +53,7 @@ ARROWS = {
 }
 USES_DATABASE = {
     "tables": "the schema",
+    "base_table": "what its tables share",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy import Text
 from sqlalchemy.dialects import postgresql
 
-import app.tables
+import app.column_types
 
 revision = '2026_11_23_first_schema'
 down_revision = None
@@ -39,7 +39,7 @@ def upgrade() -> None:
     op.create_table('projects',
     sa.Column('id', sa.String(length=48), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_projects')),
     sa.UniqueConstraint('name', name=op.f('uq_projects_name'))
     )
@@ -54,7 +54,7 @@ def upgrade() -> None:
     sa.Column('data', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
     sa.Column('previous_sha256', sa.String(length=64), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_audit_project_id_projects')),
     sa.PrimaryKeyConstraint('project_id', 'seq', name=op.f('pk_audit'))
     )
@@ -74,7 +74,7 @@ def upgrade() -> None:
     sa.Column('columns', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
     sa.Column('profile', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
     sa.Column('error', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=True),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_datasets_project_id_projects')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_datasets')),
     sa.UniqueConstraint('project_id', 'name', 'version', name=op.f('uq_datasets_project_id_name_version'))
@@ -91,7 +91,7 @@ def upgrade() -> None:
     sa.Column('key', sa.String(length=255), nullable=False),
     sa.Column('fingerprint', sa.String(length=64), nullable=False),
     sa.Column('answer', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=True),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_idempotency_project_id_projects')),
     sa.PrimaryKeyConstraint('project_id', 'key_id', 'operation', 'key', name=op.f('pk_idempotency'))
     )
@@ -105,10 +105,10 @@ def upgrade() -> None:
     sa.Column('secret_sha256', sa.LargeBinary(length=32), nullable=False),
     sa.Column('scopes', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
     sa.Column('model', sa.String(length=200), nullable=True),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
-    sa.Column('expires_at', app.tables.UtcTime(timezone=True), nullable=True),
-    sa.Column('revoked_at', app.tables.UtcTime(timezone=True), nullable=True),
-    sa.Column('last_used_at', app.tables.UtcTime(timezone=True), nullable=True),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
+    sa.Column('expires_at', app.column_types.UtcTime(timezone=True), nullable=True),
+    sa.Column('revoked_at', app.column_types.UtcTime(timezone=True), nullable=True),
+    sa.Column('last_used_at', app.column_types.UtcTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_keys_project_id_projects')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_keys'))
     )
@@ -120,7 +120,7 @@ def upgrade() -> None:
     sa.Column('project_id', sa.String(length=48), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.Column('num_versions', sa.BigInteger(), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_models_project_id_projects')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_models')),
     sa.UniqueConstraint('project_id', 'name', name=op.f('uq_models_project_id_name'))
@@ -153,10 +153,10 @@ def upgrade() -> None:
     sa.Column('control', sa.String(length=16), nullable=True),
     sa.Column('num_events', sa.BigInteger(), nullable=False),
     sa.Column('revision', sa.BigInteger(), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
-    sa.Column('queued_at', app.tables.UtcTime(timezone=True), nullable=False),
-    sa.Column('started_at', app.tables.UtcTime(timezone=True), nullable=True),
-    sa.Column('finished_at', app.tables.UtcTime(timezone=True), nullable=True),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
+    sa.Column('queued_at', app.column_types.UtcTime(timezone=True), nullable=False),
+    sa.Column('started_at', app.column_types.UtcTime(timezone=True), nullable=True),
+    sa.Column('finished_at', app.column_types.UtcTime(timezone=True), nullable=True),
     sa.CheckConstraint("status IN ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')", name=op.f('ck_jobs_status')),
     sa.ForeignKeyConstraint(['dataset_id'], ['datasets.id'], name=op.f('fk_jobs_dataset_id_datasets')),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_jobs_project_id_projects')),
@@ -177,7 +177,7 @@ def upgrade() -> None:
     sa.Column('sha256', sa.String(length=64), nullable=False),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_checkpoints_job_id_jobs'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_checkpoints')),
     sa.UniqueConstraint('job_id', 'step', name=op.f('uq_checkpoints_job_id_step'))
@@ -192,7 +192,7 @@ def upgrade() -> None:
     sa.Column('level', sa.String(length=16), nullable=False),
     sa.Column('message', sa.Text(), nullable=False),
     sa.Column('data', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_job_events_job_id_jobs'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('job_id', 'seq', name=op.f('pk_job_events'))
     )
@@ -201,7 +201,7 @@ def upgrade() -> None:
     sa.Column('seq', sa.BigInteger(), nullable=False),
     sa.Column('attempt', sa.BigInteger(), nullable=False),
     sa.Column('text', sa.Text(), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_job_logs_job_id_jobs'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('job_id', 'seq', name=op.f('pk_job_logs'))
     )
@@ -210,7 +210,7 @@ def upgrade() -> None:
     sa.Column('step', sa.BigInteger(), nullable=False),
     sa.Column('epoch', sa.BigInteger(), nullable=False),
     sa.Column('values', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_job_metrics_job_id_jobs'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('job_id', 'step', name=op.f('pk_job_metrics'))
     )
@@ -229,7 +229,7 @@ def upgrade() -> None:
     sa.Column('lineage', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
     sa.Column('metrics', sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True, astext_type=Text()), 'postgresql'), nullable=False),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
-    sa.Column('created_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['dataset_id'], ['datasets.id'], name=op.f('fk_model_versions_dataset_id_datasets')),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_model_versions_job_id_jobs')),
     sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_model_versions_model_id_models')),
@@ -246,7 +246,7 @@ def upgrade() -> None:
     sa.Column('alias', sa.String(length=200), nullable=False),
     sa.Column('version', sa.BigInteger(), nullable=False),
     sa.Column('revision', sa.BigInteger(), nullable=False),
-    sa.Column('updated_at', app.tables.UtcTime(timezone=True), nullable=False),
+    sa.Column('updated_at', app.column_types.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['model_id', 'version'], ['model_versions.model_id', 'model_versions.version'], name=op.f('fk_aliases_model_id_version_model_versions')),
     sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_aliases_model_id_models')),
     sa.PrimaryKeyConstraint('model_id', 'alias', name=op.f('pk_aliases'))
