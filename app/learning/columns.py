@@ -24,6 +24,7 @@ from app.learning.policies import CategoryPolicy, NumericPolicy, Treatment
 
 MAX_QUANTILES = 1000
 UNKNOWN = -1
+FEWEST_LEVELS, MIN_REPETITION = 3, 4
 # Up to here a loop is faster than the fixed cost of array indexing.
 FEW_ROWS = 16
 
@@ -58,6 +59,7 @@ class NumericColumn:
     wrong_type: str
     quantiles: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
+    levels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,17 @@ def _fit_numeric(values: Floats, treatment: Treatment, policy: NumericPolicy) ->
     return NumericColumn(
         treatment.name, treatment.stored, treatment.type, policy.missing, fill, indicator, policy.scaling,
         center, scale or 1.0, float(present.min()), float(present.max()),
-        policy.out_of_range, policy.wrong_type, quantiles, scores,
+        policy.out_of_range, policy.wrong_type, quantiles, scores, _repeated(present, policy.levels),
     )  # fmt: skip
+
+
+def _repeated(present: Floats, most: int) -> tuple[float, ...]:
+    """The values of a column that is a scale of a few steps, ascending; none where values hardly repeat."""
+    if not most:
+        return ()
+    levels = np.unique(present)
+    is_scale = FEWEST_LEVELS <= len(levels) <= min(most, len(present) / MIN_REPETITION)
+    return tuple(levels.tolist()) if is_scale else ()
 
 
 def _fill_number(present: Floats, policy: NumericPolicy) -> float | None:

@@ -1,13 +1,15 @@
 """ONNX graphs of layer sequences, written node by node: ten milliseconds instead of a second of tracing.
 
-Only modules whose meaning in ONNX is certain are known here; for anything else `write_graph` returns None and
-the caller traces. Whatever comes out is compared with torch before it is served. Deterministic: yes.
+Only modules whose meaning in ONNX is certain are known here, and those that say it themselves (Writable); for
+anything else `write_graph` returns None and the caller traces. Whatever comes out is compared with torch before it is
+served. Deterministic: yes.
 Source: the operator definitions of ONNX opset 20.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnx
@@ -25,6 +27,18 @@ SIMPLE: dict[type[nn.Module], str] = {
 }
 
 
+@runtime_checkable
+class Writable(Protocol):
+    """A module that says itself how it is computed in a graph, from the last value to a new last value."""
+
+    def write(self, writer: Writer) -> None:
+        """Add its nodes."""
+
+
+class Unwritable(Exception):
+    """A module whose meaning in ONNX is not known here."""
+
+
 class Writer:
     """Nodes and weights in the making; `last` is the name of the value computed so far."""
 
@@ -40,6 +54,24 @@ class Writer:
         self.last = name
         return name
 
+    def module(self, module: nn.Module, value: str) -> str:
+        """Apply a module to a value, and make its result the last value. Raises: Unwritable."""
+        self.last = value
+        _write_module(self, module)
+        return self.last
+
+    def columns(self, value: str, positions: Sequence[int], *, squeeze: bool = False) -> str:
+        """Take columns of a value (rows, columns) in this order; `squeeze` makes one column a vector."""
+        numbers = np.array(positions[0] if squeeze else positions, np.int64)
+        self.weights.append(numpy_helper.from_array(numbers, f"w{len(self.weights)}"))
+        self.last = value
+        return self.add("Gather", self.weights[-1].name, axis=1)
+
+    def concat(self, values: Sequence[str]) -> str:
+        """Put values (rows, columns) side by side."""
+        self.last = values[0]
+        return self.add("Concat", *values[1:], axis=1)
+
     def weight(self, tensor: torch.Tensor | None) -> str:
         """Store a tensor inside the graph and return its name."""
         array = np.zeros(0, np.float32) if tensor is None else tensor.detach().numpy()
@@ -49,13 +81,12 @@ class Writer:
 
 
 def write_graph(network: nn.Module, task: str, num_inputs: int) -> bytes | None:
-    """Return the graph from "x" to "y" of a sequence of known layers, or None when there is an unknown one."""
-    if type(network) is not nn.Sequential:
-        return None
+    """Return the graph from "x" to "y" of known modules, or None when there is an unknown one."""
     writer = Writer()
-    for module in network:
-        if not _write_module(writer, module):
-            return None
+    try:
+        writer.module(network, "x")
+    except Unwritable:
+        return None
     _write_head(writer, task)
     writer.add("Identity")
     writer.nodes[-1].output[0] = "y"
@@ -68,12 +99,17 @@ def write_graph(network: nn.Module, task: str, num_inputs: int) -> bytes | None:
     return graph
 
 
-def _write_module(writer: Writer, module: nn.Module) -> bool:
+def _write_module(writer: Writer, module: nn.Module) -> None:
     # Exact types, because a subclass may compute something else.
     kind = type(module)
     if kind in LEAVES_AS_IS:
-        return True
-    if kind in SIMPLE:
+        return
+    if isinstance(module, Writable):
+        module.write(writer)
+    elif isinstance(module, nn.Sequential) and kind is nn.Sequential:
+        for layer in module:
+            _write_module(writer, layer)
+    elif kind in SIMPLE:
         writer.add(SIMPLE[kind])
     elif type(module) is nn.Linear and module.bias is not None:
         writer.add("Gemm", writer.weight(module.weight), writer.weight(module.bias), transB=1)
@@ -86,8 +122,7 @@ def _write_module(writer: Writer, module: nn.Module) -> bool:
     elif type(module) is nn.SiLU:
         _write_silu(writer)
     else:
-        return _write_normalization(writer, module)
-    return True
+        _write_normalization(writer, module)
 
 
 def _write_silu(writer: Writer) -> None:
@@ -96,17 +131,16 @@ def _write_silu(writer: Writer) -> None:
     writer.add("Mul", value)
 
 
-def _write_normalization(writer: Writer, module: nn.Module) -> bool:
+def _write_normalization(writer: Writer, module: nn.Module) -> None:
     if type(module) is nn.BatchNorm1d and module.affine and module.track_running_stats:
         tensors = (module.weight, module.bias, module.running_mean, module.running_var)
         writer.add("BatchNormalization", *(writer.weight(tensor) for tensor in tensors), epsilon=module.eps)
-        return True
-    if type(module) is nn.LayerNorm and module.elementwise_affine and len(module.normalized_shape) == 1:
+    elif type(module) is nn.LayerNorm and module.elementwise_affine and len(module.normalized_shape) == 1:
         writer.add(
             "LayerNormalization", writer.weight(module.weight), writer.weight(module.bias), axis=-1, epsilon=module.eps
         )
-        return True
-    return False
+    else:
+        raise Unwritable(type(module).__name__)
 
 
 def _write_head(writer: Writer, task: str) -> None:

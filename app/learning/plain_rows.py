@@ -74,5 +74,5 @@ class PlainRows:
 
 def _is_simple(column: NumericColumn | CategoryColumn) -> bool:
     if isinstance(column, NumericColumn):
-        return column.stored in NUMBERS and column.type in NUMBERS and not column.quantiles
+        return column.stored in NUMBERS and column.type in NUMBERS and not (column.quantiles or column.levels)
     return column.stored == column.type

@@ -160,10 +160,16 @@ def _check_loss(params: TrainingParams, task: Task) -> None:
 
 def _check_encodings(spec: Spec, decided: Sequence[Treatment]) -> None:
     for item in decided:
-        if isinstance(item.policy, CategoryPolicy) and item.policy.encoding == "index" and not spec.takes_indices:
+        policy = item.policy
+        asked = None
+        if isinstance(policy, CategoryPolicy):
+            asked = "encoding" if policy.encoding == "index" else None
+        elif policy is not None and policy.levels:
+            asked = "levels"
+        if asked and not spec.takes_indices:
             raise LearningError(
-                f"Spec {spec.name} has no embeddings: encoding index does not apply.",
-                pointer=json_pointer("preparation", "columns", item.name, "encoding"),
+                f"Spec {spec.name} has no embeddings, so {asked} cannot be {getattr(policy, asked)}.",
+                pointer=json_pointer("preparation", "columns", item.name, asked),
             )
 
 
@@ -171,7 +177,7 @@ def estimate_layout(decided: Sequence[Treatment], columns: Sequence[Column]) -> 
     """Return about how the inputs of the network will be laid out, from the counts that came with the data set."""
     by_name = {column["name"]: column for column in columns}
     num_numbers = num_flags = 0
-    blocks = []
+    blocks, scales = [], []
     for item in decided:
         has_missing = int(by_name[item.name].get("num_missing") or 0) > 0
         if isinstance(item.policy, CategoryPolicy):
@@ -182,7 +188,10 @@ def estimate_layout(decided: Sequence[Treatment], columns: Sequence[Column]) -> 
             num_numbers += 1
             indicator = item.policy.missing_indicator
             num_flags += indicator == "always" or (indicator == "auto" and has_missing)
-    return Layout(num_numbers, num_flags, tuple(blocks))
+            num_distinct = int(by_name[item.name].get("num_distinct") or 1)
+            if num_distinct <= item.policy.levels:
+                scales.append(Block("levels", num_distinct))
+    return Layout(num_numbers, num_flags, tuple(blocks + scales))
 
 
 def _num_outputs(task: Task, target: Column) -> int:

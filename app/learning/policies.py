@@ -24,6 +24,7 @@ Unseen = Literal["other", "reject"]
 WrongTypePolicy = Literal["reject", "impute"]
 ExtraColumns = Literal["flag", "ignore", "reject"]
 FillValue = Annotated[float, Field(ge=-1e30, le=1e30)] | Annotated[str, Field(max_length=1000)]
+Levels = Annotated[int, Field(ge=0, le=10_000)]
 MaxCategories = Annotated[int, Field(ge=1, le=10_000)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -72,6 +73,9 @@ class NumericPolicy(_Fillable):
         "auto", description="Add an input that says 'was missing': auto adds it where training rows lack values."
     )
     scaling: Scaling = Field("standard", description="How values are brought to a common scale.")
+    levels: Levels = Field(
+        0, description="Up to so many repeated values are inputs as categories, too, in specs with embeddings."
+    )
     out_of_range: OutOfRange = Field("flag", description="A value outside the range seen in training.")
     wrong_type: WrongTypePolicy = Field("reject", description="A value that is not of the column's type.")
 
@@ -100,6 +104,7 @@ class ColumnPolicy(BaseModel):
     fill_value: FillValue | None = None
     missing_indicator: Indicator | None = None
     scaling: Scaling | None = None
+    levels: Levels | None = None
     out_of_range: OutOfRange | None = None
     encoding: Encoding | None = None
     unseen: Unseen | None = None

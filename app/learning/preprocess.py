@@ -26,7 +26,7 @@ from app.learning.columns import (
 )
 from app.learning.data import Table, is_missing
 from app.learning.errors import LearningError, json_pointer, shown
-from app.learning.layout import Layout
+from app.learning.layout import Block, Layout
 from app.learning.notes import Notes, NoteTaker
 from app.learning.policies import Treatment
 from app.learning.values import NotFinite, coerce, convert
@@ -105,7 +105,9 @@ class Preparation:
         self._indicators = np.flatnonzero([column.indicator for column in numeric])
         self._quantiles = [index for index, column in enumerate(numeric) if column.quantiles]
         blocks = tuple(column.block for column in self._categories)
-        self.layout = Layout(len(numeric), len(self._indicators), blocks)
+        self._levels = [(index, np.array(column.levels)) for index, column in enumerate(numeric) if column.levels]
+        scales = tuple(Block("levels", len(levels)) for _, levels in self._levels)
+        self.layout = Layout(len(numeric), len(self._indicators), blocks + scales)
         widths = [block.num_inputs for block in blocks]
         self._starts = np.cumsum([len(numeric) + len(self._indicators), *widths]).tolist()
 
@@ -157,6 +159,8 @@ class Preparation:
         for index in self._quantiles:
             column = self._numeric[index]
             x_BF[:, index] = np.interp(values_BN[:, index], column.quantiles, column.scores)
+        for position, (index, levels) in enumerate(self._levels, start=self._starts[-1]):
+            x_BF[:, position] = _level_numbers(values_BN[:, index], levels)
         if not np.isfinite(x_BF).all():
             self._refuse_overflow(x_BF, notes)
 
@@ -211,6 +215,12 @@ class Preparation:
         """Return the preparation of `to_json`."""
         columns = [column_from_json(column) for column in state["columns"]]
         return cls(columns, ignored=state["ignored"], extra_columns=state["extra_columns"])
+
+
+def _level_numbers(values_B: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The places of values among ascending levels, counted from 1; 0 for a value that is none of them."""
+    place_B = np.minimum(np.searchsorted(levels, values_B), len(levels) - 1)
+    return np.where(levels[place_B] == values_B, place_B + 1, 0)
 
 
 def _note_cell(name: str, wrong_type: str, notes: NoteTaker, row: int, error: ValueError) -> None:

@@ -12,6 +12,7 @@ from app.learning import preprocess
 from app.learning.data import Table
 from app.learning.describe import describe
 from app.learning.errors import InputError, LearningError
+from app.learning.layout import Block, Layout
 from app.learning.notes import Notes, TrainingNotes
 from app.learning.policies import PreparationParams, treatments
 from app.learning.preprocess import Preparation
@@ -154,6 +155,38 @@ def test_ordinal_categories_are_one_input() -> None:
     prepared, x = fit_one("category", ["c", "a", "b", "d"], encoding="ordinal")
     assert x[:, 0].tolist() == [0.75, 0.25, 0.5, 1.0]
     assert answer(prepared, a="z") == ([0.0], ["unseen-category"])
+
+
+def test_indexed_categories_are_one_input_that_counts_from_one() -> None:
+    prepared, x = fit_one("category", ["c", "a", "b", None], encoding="index")
+    assert x[:, 0].tolist() == [3.0, 1.0, 2.0, 4.0]
+    assert answer(prepared, a="z") == ([0.0], ["unseen-category"])
+    assert prepared.layout == Layout(0, 0, (Block("index", 4),))
+
+
+def test_repeated_numbers_are_levels_as_well_where_asked() -> None:
+    values = [*[10.0, 20.0, 20.0, 30.0] * 4, None]
+    prepared, x = fit_one("real", values, levels=5)
+    assert prepared.layout == Layout(1, 1, (Block("levels", 3),))
+    assert x[:4, 2].tolist() == [1.0, 2.0, 2.0, 3.0]
+    # The median stands in for what is missing, so it is a level, too; a number in between is none.
+    assert answer(prepared, a=None)[0][2] == 2.0
+    assert answer(prepared, a=20.5)[0][2] == answer(prepared, a=99)[0][2] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [
+        ([1.0, 2.0] * 20, 5),
+        ([float(i) for i in range(20)] * 2, 50),
+        ([1.0, 2.0, 3.0, 4.0] * 20, 3),
+        ([1.0, 2.0, 3.0, 4.0] * 20, 0),
+    ],
+    ids=["two", "rare", "many", "not-asked"],
+)
+def test_numbers_are_no_levels_when_two_hardly_repeated_or_too_many(values: list[float], most: int) -> None:
+    prepared, _ = fit_one("real", values, levels=most)
+    assert prepared.layout == Layout(1)
 
 
 @pytest.mark.parametrize(("policy", "slot"), [({"missing": "most_frequent"}, 1), ({"missing": "constant"}, 0)])

@@ -32,6 +32,8 @@ ROWS = st.lists(
             "o": st.sampled_from("abcdef") | st.none(),
             "y": st.integers(1990, 2010) | st.none(),
             "z": st.floats(-10, 10) | st.none(),
+            "l": st.integers(1, 4) | st.none(),
+            "x": st.sampled_from("abc") | st.none(),
             "d": st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)) | st.none(),
         }
     ),
@@ -40,7 +42,7 @@ ROWS = st.lists(
 )
 TYPES = {
     "r": "real", "q": "real", "i": "integer", "b": "boolean", "c": "category", "o": "category", "y": "integer",
-    "z": "real", "d": "datetime",
+    "z": "real", "l": "integer", "x": "category", "d": "datetime",
 }  # fmt: skip
 REQUEST = {
     "columns": {
@@ -48,6 +50,8 @@ REQUEST = {
         "o": {"encoding": "ordinal", "max_categories": 3},
         "y": {"type": "category"},
         "z": {"type": "category"},
+        "l": {"levels": 9},
+        "x": {"encoding": "index"},
         "d": {"scaling": "min_max"},
     }
 }

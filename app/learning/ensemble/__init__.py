@@ -1,0 +1,1 @@
+"""Several learners on one table: trained on folds in parallel processes, blended by rows that they have not seen."""
