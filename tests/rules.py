@@ -20,6 +20,7 @@ BASE = frozenset(
         "digests",
         "durable",
         "errors",
+        "following",
         "garbage",
         "ids",
         "landlock",

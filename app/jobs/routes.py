@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Header, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
 
-from app.errors import MaasError
 from app.jobs import journal, queue, service, watch
 from app.jobs.schemas import (
     CheckpointRead,
@@ -23,13 +21,14 @@ from app.jobs.schemas import (
     ValidationRead,
 )
 from app.tables import JobRow
+from app.web import event_stream
+from app.web.event_stream import Accept, LastEventId
 from app.web.idempotency import Create
 from app.web.paging import Cursor, IfNoneMatch, Page, Paging, Wait, id_after, is_fresh, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("jobs")
 JobId = Annotated[str, Path(max_length=64, description="Id of a job.")]
-EVENT_STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": "id: 1\nevent: status\ndata: {}\n\n"}}
 
 
 @routes.post("/v1/jobs", status_code=201, response_model=JobRead)
@@ -128,34 +127,27 @@ def finish_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
     return show(service.act(session, caller, job_id, "finish"))
 
 
-@routes.get("/v1/jobs/{job_id}/events", response_model=Page[EventRead], responses={200: {"content": EVENT_STREAM}})
+@routes.get(
+    "/v1/jobs/{job_id}/events", response_model=Page[EventRead], responses={200: {"content": event_stream.CONTENT}}
+)
 @allow("read")
 async def list_job_events(
     request: Request,
     job_id: JobId,
     caller: Caller,
     cursor: Paging,
-    accept: Annotated[str, Header(description="`text/event-stream` for a live stream.")] = "application/json",
-    last_event_id: Annotated[str | None, Header(description="Go on after this event.")] = None,
+    accept: Accept = "application/json",
+    last_event_id: LastEventId = None,
 ) -> Any:
     """What happened, oldest first: a page of JSON, or with `Accept: text/event-stream` a live stream."""
     sessions = request.app.state.read_sessions
-    if "text/event-stream" not in accept:
+    if event_stream.MEDIA_TYPE not in accept:
         return await run_in_threadpool(_event_page, sessions, caller, job_id, cursor)
     given = last_event_id if last_event_id is not None else cursor.after
     after = number(given, parameter="after")
     await watch.wait_until_done(sessions, caller, job_id, seconds=0)
-
-    async def still_allowed() -> bool:
-        token = request.headers["authorization"].partition(" ")[2].strip()
-        try:
-            await request.app.state.authenticate(token, request.state.request_id)
-        except MaasError:
-            return False
-        return not request.app.state.leaving.is_set()
-
-    events = watch.stream(sessions, caller, job_id, after=after, still_allowed=still_allowed)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    still_allowed = event_stream.still_allowed(request)
+    return event_stream.respond(watch.stream(sessions, caller, job_id, after=after, still_allowed=still_allowed))
 
 
 @routes.get("/v1/jobs/{job_id}/metrics")
