@@ -127,9 +127,7 @@ def finish_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
     return show(service.act(session, caller, job_id, "finish"))
 
 
-@routes.get(
-    "/v1/jobs/{job_id}/events", response_model=Page[EventRead], responses={200: {"content": event_stream.CONTENT}}
-)
+@routes.get("/v1/jobs/{job_id}/events", response_model=Page[EventRead], responses=event_stream.RESPONSES)
 @allow("read")
 async def list_job_events(
     request: Request,
