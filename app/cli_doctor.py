@@ -63,6 +63,7 @@ def examine(data_dir: Path | None, url: str) -> Iterator[Finding]:
     yield check_libraries()
     yield check_program("torch", TORCH, "install torch first: pip install torch==2.13.0")
     yield check_program("onnxruntime", RUNTIME, "install the locked versions: make setup")
+    yield check_specs()
     try:
         settings = load(data_dir=data_dir)
     except SettingsError as error:
@@ -107,6 +108,18 @@ def check_program(name: str, program: str, advice: str) -> Finding:
     if done.returncode:
         return Finding(name, "fail", (done.stderr.strip().splitlines() or ["it crashed"])[-1], advice)
     return Finding(name, "ok", done.stdout.strip())
+
+
+def check_specs() -> Finding:
+    """Whether the specs that installed packages offer can be used."""
+    from app.learning import specs
+
+    offers = specs.offered()
+    faults = [f"{offer.name} of {offer.package}: {offer.fault}" for offer in offers if offer.fault]
+    if faults:
+        return Finding("specs", "warn", "; ".join(faults), "repair, update or uninstall the package; others work")
+    told = [f"{offer.name} of {offer.package}" for offer in offers]
+    return Finding("specs", "ok", ", ".join(told) or "no package adds any to those of the service")
 
 
 def check_data_folder(settings: "Settings") -> Finding:

@@ -16,6 +16,7 @@ from app.datasets.routes import routes as datasets
 from app.datasets.table_routes import routes as tables
 from app.datasets.version_routes import routes as versions
 from app.jobs.routes import routes as jobs
+from app.learning import specs as learning_specs
 from app.models.routes import routes as models
 from app.predictions.loaded import LoadedModels
 from app.predictions.routes import routes as predictions
@@ -83,5 +84,7 @@ def _open(api: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
+    # Loaded now, so that the log of the start says which packages' specs cannot be used, and why.
+    learning_specs.installed()
     yield
     api.state.engine.dispose()

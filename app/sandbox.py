@@ -99,6 +99,15 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
+def library_folders(*, hidden: Path) -> list[Path]:
+    """Folders outside of Python's own that packages were installed into, such as one of `pip install --target`.
+
+    Not all of sys.path: an entry without an installed package may hold anything. Nor one that holds `hidden`.
+    """
+    folders = [Path(entry) for entry in sys.path if entry and any(Path(entry).glob("*.dist-info"))]
+    return [folder for folder in folders if not hidden.resolve().is_relative_to(folder.resolve())]
+
+
 def _forbid_new_privileges() -> str:
     if sys.platform != "linux":
         raise SandboxUnavailable("not Linux")
@@ -141,7 +150,7 @@ def _filter_calls() -> str:
 
 
 def _python_folders() -> list[Path]:
-    # Not sys.path: it starts with the folder a program was started from, which may hold anything.
+    # Not sys.path: it starts with the folder a program was started from. See `library_folders` for the others.
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     return [Path(folder) for folder in sorted(libraries)] + [Path(__file__).parent]
 

@@ -201,3 +201,14 @@ def _ends(pid: int) -> bool:
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
     return False
+
+
+def test_a_library_folder_is_one_that_packages_were_installed_into_and_holds_nothing_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("libraries", "around"):
+        (tmp_path / name / "x-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "anything").mkdir()
+    monkeypatch.setattr(sys, "path", ["", *(str(tmp_path / name) for name in ("libraries", "anything", "around"))])
+    attempt = tmp_path / "around" / "maas-data" / "work"
+    assert sandbox.library_folders(hidden=attempt) == [tmp_path / "libraries"]

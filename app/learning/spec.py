@@ -20,6 +20,8 @@ from app.learning.policies import STRICT
 if TYPE_CHECKING:
     from torch import dtype, nn
 
+# How a spec is named; a reference is such a name, or name@version.
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 Task = Literal["binary", "multiclass", "regression", "soft"]
 CLASSIFICATION = frozenset({"binary", "multiclass"})
 LOSSES: dict[str, tuple[str, ...]] = {
@@ -160,7 +162,7 @@ class Spec:
     """
 
     name: str
-    version: str
+    version: int
     summary: str
     source: str
     tasks: tuple[Task, ...]

@@ -84,14 +84,15 @@ class Report:
 
 
 def _run(folder: Path, control: Control, report: Report) -> None:
-    from app.learning import train
+    from app.learning import specs, train
 
     os.environ["TMPDIR"] = str(folder)
     os.chdir(folder)
     envelope: dict[str, Any] = json.loads((folder / REQUEST_FILE).read_bytes())
     limits = envelope["limits"]
     layers = sandbox.confine(
-        read=[Path(path) for path in envelope["readable"]],
+        # Networks import what they are built with when they are built, wherever their packages are installed.
+        read=[*map(Path, envelope["readable"]), *sandbox.library_folders(hidden=folder), *specs.folders()],
         write=[folder],
         memory_bytes=limits["memory_bytes"],
         file_size_bytes=limits["file_size_bytes"],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
+from pathlib import Path
 
+from app.learning import entry_points
+from app.learning.entry_points import Offer
 from app.learning.errors import LearningError, shown
 from app.learning.spec import Spec
 from app.learning.specs.dense import DENSE
@@ -17,17 +19,31 @@ SPECS: dict[str, Spec] = {
 
 
 @cache
+def offered() -> tuple[Offer, ...]:
+    """Return what installed packages offer, loaded once; what cannot be used has a fault."""
+    return tuple(entry_points.offers(SPECS))
+
+
+@cache
 def installed() -> dict[str, Spec]:
-    """Return our specs and those of installed packages; ours win where names collide."""
-    found = {entry.name: entry.load() for entry in entry_points(group="maas.specs")}
-    return {name: spec for name, spec in found.items() if isinstance(spec, Spec)} | SPECS
+    """Return our specs and those of installed packages."""
+    return {offer.name: offer.spec for offer in offered() if offer.spec is not None} | SPECS
+
+
+def folders() -> list[Path]:
+    """Return the folders of the packages that `installed` specs come from."""
+    return entry_points.folders(list(offered()))
 
 
 def get(name: str) -> Spec:
-    """Return the spec of this name. Raises: LearningError naming the specs there are."""
+    """Return the spec of this name, or of `name@version`. Raises: LearningError naming the specs there are."""
+    name, at, version = name.partition("@")
     specs = installed()
     if name not in specs:
         known = ", ".join(sorted(specs))
         message = f"There is no spec {shown(name)}; there are: {known}."
+        raise LearningError(message, code="unknown-spec", pointer="/spec")
+    if at and version != str(specs[name].version):
+        message = f"Spec {name} has no version {shown(version)} here; it has version {specs[name].version}."
         raise LearningError(message, code="unknown-spec", pointer="/spec")
     return specs[name]

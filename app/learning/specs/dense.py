@@ -114,7 +114,7 @@ def num_parameters(layout: Layout, num_outputs: int, params: DenseParams) -> int
 
 DENSE = Spec(
     name="dense",
-    version="1",
+    version=1,
     summary="A feed-forward network y = f(Wx + b) of any depth, for classes, numbers and shares.",
     source=(
         "Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323, 1986; "

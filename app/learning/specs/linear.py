@@ -41,7 +41,7 @@ def num_parameters(layout: Layout, num_outputs: int, params: LinearParams) -> in
 
 LINEAR = Spec(
     name="linear",
-    version="1",
+    version=1,
     summary="Logistic or linear regression: one weight per input, trained by gradient descent.",
     source="Cox, The regression analysis of binary sequences, JRSS B 20(2), 1958; Legendre 1805 for least squares.",
     tasks=("binary", "multiclass", "regression", "soft"),
