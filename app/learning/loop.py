@@ -2,7 +2,8 @@
 
 Shapes: x_BF inputs, y_B targets, w_B weights of the rows or None. The order of the rows is a function of
 (seed, epoch), the learning rate of the step; dropout draws from torch's generator, whose state is part of a
-checkpoint. So a resumed run ends with the weights of an undisturbed one.
+checkpoint. So a resumed run ends with the weights of an undisturbed one. A step may gather the gradients of several
+batches; nothing of a step that was not finished is kept.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.learning.averaging import Average
 from app.learning.errors import Diverged, LearningError
 from app.learning.losses import Loss
-from app.learning.optimizers import make_optimizer, restore_state, set_rate, state_tensors
+from app.learning.optimizers import make_optimizers, restore_state, set_rate, state_tensors
 from app.learning.schedules import learning_rate
 from app.learning.spec import EarlyStopping, TrainingParams
 from app.learning.weights import Tensors
 
 STREAM = 0x0E0C
 EVALUATION_ROWS = 8192
-NETWORK, BEST, GENERATOR = "network.", "best.", "generator"
+NETWORK, AVERAGE, BEST, GENERATOR = "network.", "average.", "best.", "generator"
 SMALLEST_BATCH, LARGEST_BATCH, STEPS_WANTED = 32, 1024, 32
 
 
@@ -74,9 +76,12 @@ EndEpoch = Callable[["Training"], None]
 
 
 def resolve_batch_size(params: TrainingParams, num_rows: int) -> int:
-    """Return the rows of a step: the power of two nearest to 1/32 of the rows, within 32 and 1024, for auto."""
+    """Return the rows of a batch: the power of two nearest to 1/32 of the rows, within 32 and 1024, for auto.
+
+    null is all rows, or as many as let `accumulate` batches hold them all.
+    """
     if params.batch_size is None:
-        return num_rows
+        return math.ceil(num_rows / params.accumulate)
     if params.batch_size == "auto":
         wanted = 1 << round(math.log2(max(1.0, num_rows / STEPS_WANTED)))
         return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH)
@@ -97,9 +102,12 @@ class Training:
     ) -> None:  # fmt: skip
         self.network, self.params, self.loss, self.validation_loss = network, params, loss, validation_loss
         self.train, self.validation, self.seed = train, validation, seed
-        self.optimizer = make_optimizer(network, params)
+        averages = params.ema_decay is not None or params.optimizer == "schedule_free"
+        self.average = Average(network) if averages else None
+        self.optimizers = make_optimizers(network, params, self.average)
         self.progress = Progress()
-        self.steps_per_epoch = math.ceil(len(train) / resolve_batch_size(params, len(train)))
+        self.batch_size = resolve_batch_size(params, len(train))
+        self.steps_per_epoch = math.ceil(len(train) / (self.batch_size * params.accumulate))
         self.num_steps = params.epochs * self.steps_per_epoch
         self._best: Tensors | None = None
         self._stopping: EarlyStopping | None = params.early_stopping if validation else None
@@ -136,24 +144,44 @@ class Training:
             self._take_step(data.part(index * num_rows // steps, (index + 1) * num_rows // steps))
         return None
 
-    def _take_step(self, batch: Data) -> None:
+    def _take_step(self, rows: Data) -> None:
         progress = self.progress
-        set_rate(self.optimizer, learning_rate(self.params, self.step, self.steps_per_epoch, progress.plateau))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.network(batch.x_BF), batch.y_B, batch.w_B)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise self._diverged(f"the loss became {value} at step {self.step + 1} (epoch {progress.epoch + 1})")
-        loss.backward()  # type: ignore[no-untyped-call]
+        set_rate(self.optimizers, self._rate())
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        progress.loss_sum += self._gather_gradients(rows)
         if self.params.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_clip)
-        self.optimizer.step()
-        progress.loss_sum += value
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average is not None and self.params.ema_decay is not None:
+            self.average.follow(self.params.ema_decay, self.step)
         progress.step_in_epoch += 1
 
+    def _rate(self) -> float:
+        return learning_rate(self.params, self.step, self.steps_per_epoch, self.progress.plateau)
+
+    def _gather_gradients(self, rows: Data) -> float:
+        """Add up the gradients of the mean loss over the rows of a step, batch by batch; returns that loss."""
+        num_rows, num_batches = len(rows), math.ceil(len(rows) / self.batch_size)
+        total = 0.0
+        for index in range(num_batches):
+            batch = rows.part(index * num_rows // num_batches, (index + 1) * num_rows // num_batches)
+            loss = self.loss(self.network(batch.x_BF), batch.y_B, batch.w_B)
+            if num_batches > 1:
+                loss = loss * (len(batch) / num_rows)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._diverged(f"the loss became {value}")
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += value
+        return total
+
     def _diverged(self, what: str) -> Diverged:
+        rate = self.params.learning_rate / 10
         return Diverged(
-            f"Training diverged: {what}. A smaller learning_rate or a gradient_clip usually helps.",
+            f"Training diverged: {what} at step {self.step + 1} (epoch {self.progress.epoch + 1}). "
+            f"Try a tenth of the learning rate ({rate:g}) or a gradient_clip of 1.",
             pointer="/params/learning_rate",
         )
 
@@ -170,12 +198,12 @@ class Training:
         """Return the loss on the validation part, or None without one or when it is not finite."""
         if self.validation is None:
             return None
-        self.network.eval()
+        network = self.measured().eval()
         total, num_rows = 0.0, len(self.validation)
         with torch.inference_mode():
             for start in range(0, num_rows, EVALUATION_ROWS):
                 part = self.validation.part(start, min(start + EVALUATION_ROWS, num_rows))
-                total += self.validation_loss(self.network(part.x_BF), part.y_B, part.w_B).item() * len(part)
+                total += self.validation_loss(network(part.x_BF), part.y_B, part.w_B).item() * len(part)
         return total / num_rows if math.isfinite(total) else None
 
     def _track_best(self) -> None:
@@ -187,7 +215,7 @@ class Training:
             return
         progress.best_loss, progress.best_epoch, progress.stale_epochs = loss, progress.epoch, 0
         if self._stopping:
-            self._best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+            self._best = {name: tensor.clone() for name, tensor in self.measured().state_dict().items()}
 
     def _track_plateau(self, loss: float | None) -> None:
         progress = self.progress
@@ -198,6 +226,10 @@ class Training:
         if progress.plateau_epochs >= self.params.decay_epochs:
             progress.plateau, progress.plateau_epochs = progress.plateau * self.params.decay_factor, 0
 
+    def measured(self) -> nn.Module:
+        """Return the network that is measured and kept: the average of the weights, where one is asked for."""
+        return self.network if self.average is None else self.average.measured()
+
     def restore_best(self) -> int:
         """Leave the weights to keep in the network, in evaluation mode; returns the epoch they are from.
 
@@ -207,16 +239,27 @@ class Training:
         if self._best is not None and self.progress.best_epoch is not None:
             self.network.load_state_dict(self._best)
             kept_epoch = self.progress.best_epoch
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.network.state_dict().values()):
-            raise self._diverged("the weights are not finite")
+        elif self.average is not None:
+            self.network.load_state_dict(self.measured().state_dict())
+        self._check_finite()
         self.network.eval()
         return kept_epoch
 
+    def _check_finite(self) -> None:
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.network.state_dict().values()):
+            raise self._diverged("the weights were not finite")
+
     def checkpoint(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return all state between two steps, as tensors and JSON."""
+        """Return all state between two steps, as tensors and JSON.
+
+        Raises: Diverged when the last step has ruined the weights: a checkpoint is a state from which one can go on.
+        """
+        self._check_finite()
         tensors = {NETWORK + name: tensor for name, tensor in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {AVERAGE + name: tensor for name, tensor in self.average.network.state_dict().items()}
         tensors |= {BEST + name: tensor for name, tensor in (self._best or {}).items()}
-        tensors |= state_tensors(self.optimizer, self.network)
+        tensors |= state_tensors(self.optimizers, self.network)
         tensors[GENERATOR] = torch.get_rng_state()
         return tensors, asdict(self.progress)
 
@@ -227,8 +270,10 @@ class Training:
         """
         try:
             self.network.load_state_dict(_below(NETWORK, tensors))
+            if self.average is not None:
+                self.average.network.load_state_dict(_below(AVERAGE, tensors))
             self.progress = Progress(**state)
-            restore_state(self.optimizer, self.network, tensors)
+            restore_state(self.optimizers, self.network, tensors)
             torch.set_rng_state(tensors[GENERATOR])
         except (KeyError, TypeError, RuntimeError) as error:
             raise LearningError("The checkpoint belongs to another training.", code="checkpoint-mismatch") from error

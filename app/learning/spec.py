@@ -46,15 +46,26 @@ PLAIN: dict[str, Any] = {
     "schedule": "constant",
     "warmup_epochs": 0.0,
     "gradient_clip": None,
+    "ema_decay": None,
 }
 OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
     "gd": PLAIN | {"learning_rate": 0.1, "early_stopping": None, "dropout": 0.0},
     "sgd": {"learning_rate": 0.02, "weight_decay": 0.0},
-    "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0},
+    "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0, "beta2": 0.99},
     "adam": {"momentum": 0.0, "weight_decay": 0.0},
     "adamw": {"momentum": 0.0},
+    "muon": {"momentum": 0.95, "nesterov": True},
+    "schedule_free": {"momentum": 0.0, "schedule": "constant"},
 }
-WITH_MOMENTUM = frozenset({"sgd", "rmsprop"})
+ADAPTIVE = frozenset({"adam", "adamw", "muon", "schedule_free"})
+# Where a parameter does something; elsewhere it must be left as it is.
+APPLIES: dict[str, frozenset[str]] = {
+    "momentum": frozenset({"sgd", "rmsprop", "muon"}),
+    "nesterov": frozenset({"sgd", "muon"}),
+    "beta1": ADAPTIVE,
+    "beta2": ADAPTIVE | {"rmsprop"},
+    "epsilon": ADAPTIVE | {"rmsprop"},
+}
 
 
 class EarlyStopping(BaseModel):
@@ -71,7 +82,9 @@ class TrainingParams(BaseModel):
 
     Source: gradient descent, Cauchy 1847; momentum, Polyak 1964, and Nesterov 1983 in the form of Sutskever
     et al. 2013; RMSprop, Tieleman and Hinton 2012; Adam, Kingma and Ba, arXiv 1412.6980; AdamW and cosine,
-    Loshchilov and Hutter, arXiv 1711.05101 and 1608.03983; one cycle, Smith, arXiv 1803.09820.
+    Loshchilov and Hutter, arXiv 1711.05101 and 1608.03983; one cycle, Smith, arXiv 1803.09820; Muon, Jordan et
+    al. 2024, with steps as long as in Liu et al., arXiv 2502.16982; schedule-free AdamW, Defazio et al., arXiv
+    2405.15682.
     """
 
     model_config = STRICT
@@ -85,9 +98,13 @@ class TrainingParams(BaseModel):
         description="At most so many rows a step, evenly divided; null: all rows; auto: 32 to 1024 by their number.",
         json_schema_extra=BASIC,
     )
-    optimizer: Literal["gd", "sgd", "rmsprop", "adam", "adamw"] = Field(
+    accumulate: int = Field(
+        1, ge=1, le=10_000, description="Batches whose gradients make one step: as large batches, in less memory."
+    )
+    optimizer: Literal["gd", "sgd", "rmsprop", "adam", "adamw", "muon", "schedule_free"] = Field(
         "adamw",
-        description="gd is plain gradient descent on the whole training part: W <- W - learning_rate * dJ/dW.",
+        description="gd is plain gradient descent on the whole training part: W <- W - learning_rate * dJ/dW; "
+        "muon: orthogonal steps of hidden matrices, adamw for the rest; schedule_free: adamw that averages its steps.",
         json_schema_extra=BASIC,
     )
     early_stopping: EarlyStopping | None = Field(
@@ -102,9 +119,18 @@ class TrainingParams(BaseModel):
         "none", description="balanced gives every class the same total weight."
     )
     label_smoothing: float = Field(0.0, ge=0.0, le=0.5, description="Share of certainty taken from each label.")
-    momentum: float = Field(0.9, ge=0.0, le=0.999, description="Of sgd and rmsprop (rmsprop: 0 unless given).")
-    nesterov: bool = Field(False, description="Look ahead along the momentum of sgd.")
-    weight_decay: float = Field(0.01, ge=0.0, le=100.0, description="adamw: decoupled; others: L2. 0 unless adamw.")
+    momentum: float = Field(0.9, ge=0.0, le=0.999, description="Of sgd, rmsprop (0 unless given) and muon.")
+    nesterov: bool = Field(False, description="Look ahead along the momentum of sgd or muon.")
+    beta1: float = Field(
+        0.9, ge=0.0, le=0.9999, description="How slowly adam, adamw, muon and schedule_free forget gradients."
+    )
+    beta2: float = Field(
+        0.999, ge=0.0, le=0.999999, description="How slowly they, and rmsprop, forget the squares of gradients."
+    )
+    epsilon: float = Field(1e-8, ge=1e-16, le=1.0, description="Added to the root of the mean square they divide by.")
+    weight_decay: float = Field(
+        0.01, ge=0.0, le=100.0, description="gd, sgd, rmsprop, adam: L2, 0 unless given; others: decoupled."
+    )
     schedule: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = Field(
         "cosine", description="How the learning rate changes over the training."
     )
@@ -114,6 +140,9 @@ class TrainingParams(BaseModel):
     )
     decay_factor: float = Field(0.5, ge=1e-6, le=1.0, description="step and plateau multiply the rate by this.")
     gradient_clip: float | None = Field(None, ge=1e-6, le=1e6, description="Largest norm of the whole gradient.")
+    ema_decay: float | None = Field(
+        None, ge=0.0, le=0.999999, description="Measure and keep an average of the weights that forgets this slowly."
+    )
     dtype: Literal["float32", "float64"] = Field("float32", description="Precision of training.")
 
     @model_validator(mode="before")
@@ -134,13 +163,23 @@ class TrainingParams(BaseModel):
                 if getattr(self, name) != value:
                     shown = "null" if value is None else str(value).lower()
                     raise inconsistent(name, f"gd is plain gradient descent: {name} must be {shown} or left out")
-        if self.momentum and self.optimizer not in WITH_MOMENTUM:
-            raise inconsistent("momentum", f"momentum does not apply to optimizer {self.optimizer}")
-        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
-            raise inconsistent("nesterov", "nesterov needs optimizer sgd with momentum")
+        for name, optimizers in APPLIES.items():
+            idle = 0.0 if name == "momentum" else type(self).model_fields[name].default
+            if self.optimizer not in optimizers and getattr(self, name) != idle:
+                raise inconsistent(name, f"{name} does not apply to optimizer {self.optimizer}")
+        if self.nesterov and not self.momentum:
+            raise inconsistent("nesterov", "nesterov needs momentum")
+        if self.optimizer == "schedule_free":
+            self._averages_by_itself()
         if self.schedule == "one_cycle" and self.warmup_epochs:
             raise inconsistent("warmup_epochs", "one_cycle brings its own warm-up: leave warmup_epochs out")
         return self
+
+    def _averages_by_itself(self) -> None:
+        if self.schedule != "constant":
+            raise inconsistent("schedule", "schedule_free needs no schedule: leave it out")
+        if self.ema_decay is not None:
+            raise inconsistent("ema_decay", "schedule_free keeps an average of its own: leave ema_decay out")
 
 
 def inconsistent(field: str, message: str) -> PydanticCustomError:

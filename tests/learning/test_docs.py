@@ -15,7 +15,7 @@ from app.learning import specs
 from app.learning.export import Answer, export
 from app.learning.layout import Layout
 from app.learning.plan import plan
-from app.learning.spec import describe
+from app.learning.spec import OPTIMIZER_DEFAULTS, describe
 from tests.learning.datasets import REPOSITORY
 from tests.learning.test_seed_network import PARAMS, SEED
 
@@ -77,7 +77,7 @@ def render_range(parameter: dict[str, Any]) -> str:
 def render_optimizers() -> str:
     plain = specs.get("dense").params().model_dump(mode="json")
     lines = []
-    for optimizer in ("gd", "sgd", "rmsprop", "adam", "adamw"):
+    for optimizer in OPTIMIZER_DEFAULTS:
         chosen = specs.get("dense").params(optimizer=optimizer).model_dump(mode="json")
         changed = {name: value for name, value in chosen.items() if value != plain[name] and name != "optimizer"}
         told = ", ".join(f"`{name}` {json.dumps(value)}" for name, value in changed.items())

@@ -18,6 +18,11 @@ HARD: dict[str, Any] = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "sgd": HARD,
     "adamw": {"epochs": 12, "optimizer": "adamw", "batch_size": 32},
+    "gd": {"epochs": 12, "optimizer": "gd", "accumulate": 3},
+    "adam": {"epochs": 12, "optimizer": "adam", "batch_size": 16, "accumulate": 3, "ema_decay": 0.9, "beta2": 0.95},
+    "muon": {"epochs": 12, "optimizer": "muon", "batch_size": 32, "early_stopping": None, "label_smoothing": 0.1},
+    "schedule_free": {"epochs": 12, "optimizer": "schedule_free", "batch_size": 32, "class_weights": "balanced"},
+    "float64": {"epochs": 12, "dtype": "float64", "schedule": "step", "decay_epochs": 2, "ema_decay": 0.99},
     "plateau": {"epochs": 12, "optimizer": "rmsprop", "momentum": 0.5, "schedule": "plateau", "decay_epochs": 1},
 }
 

@@ -125,6 +125,7 @@ def test_divergence_is_told_with_its_step(value: float, dataset: dict[str, Any])
     error = run(dataset, params=params)[-1]
     assert (error["type"], error["code"], error["pointer"]) == ("error", "diverged", "/params/learning_rate")
     assert "at step" in error["message"]
+    assert f"Try a tenth of the learning rate ({value / 10:g})" in error["message"]
 
 
 def test_a_bad_request_is_told_as_an_error_with_pointers(dataset: dict[str, Any]) -> None:
@@ -209,7 +210,7 @@ def test_class_weights_lift_the_rare_class(tmp_path: Path) -> None:
     assert recall[1] > recall[0] + 0.1
 
 
-@pytest.mark.parametrize("optimizer", ["gd", "sgd", "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["gd", "sgd", "rmsprop", "adam", "adamw", "muon", "schedule_free"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimizer_learns_in_either_precision(optimizer: str, dtype: str, dataset: dict[str, Any]) -> None:
     params = {"optimizer": optimizer, "dtype": dtype, "epochs": 40}
