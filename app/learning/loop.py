@@ -21,7 +21,7 @@ from app.learning.averaging import Average
 from app.learning.errors import Diverged, LearningError
 from app.learning.losses import Loss
 from app.learning.optimizers import make_optimizers, restore_state, set_rate, state_tensors
-from app.learning.schedules import learning_rate
+from app.learning.schedules import learning_rate, regularization_share
 from app.learning.spec import EarlyStopping, TrainingParams
 from app.learning.weights import Tensors
 
@@ -105,6 +105,7 @@ class Training:
         averages = params.ema_decay is not None or params.optimizer == "schedule_free"
         self.average = Average(network) if averages else None
         self.optimizers = make_optimizers(network, params, self.average)
+        self._dropouts = [(module, module.p) for module in network.modules() if isinstance(module, nn.Dropout)]
         self.progress = Progress()
         self.batch_size = resolve_batch_size(params, len(train))
         self.steps_per_epoch = math.ceil(len(train) / (self.batch_size * params.accumulate))
@@ -146,7 +147,7 @@ class Training:
 
     def _take_step(self, rows: Data) -> None:
         progress = self.progress
-        set_rate(self.optimizers, self._rate())
+        self._follow_schedules()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         progress.loss_sum += self._gather_gradients(rows)
@@ -158,8 +159,12 @@ class Training:
             self.average.follow(self.params.ema_decay, self.step)
         progress.step_in_epoch += 1
 
-    def _rate(self) -> float:
-        return learning_rate(self.params, self.step, self.steps_per_epoch, self.progress.plateau)
+    def _follow_schedules(self) -> None:
+        share = regularization_share(self.params, self.step / self.num_steps)
+        rate = learning_rate(self.params, self.step, self.steps_per_epoch, self.progress.plateau)
+        set_rate(self.optimizers, rate, share)
+        for module, full_p in self._dropouts:
+            module.p = full_p * share
 
     def _gather_gradients(self, rows: Data) -> float:
         """Add up the gradients of the mean loss over the rows of a step, batch by batch; returns that loss."""

@@ -1,7 +1,7 @@
 """The optimizers by name, and their state as named tensors for checkpoints.
 
-Source: see TrainingParams. Weight decay applies to matrices, not to biases and normalisation gains. Deterministic: yes,
-for one number of threads.
+Source: see TrainingParams. Weight decay applies to matrices, not to biases and normalisation gains, unless the network
+groups its parameters itself. Deterministic: yes, for one number of threads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 
 from app.learning.averaging import Average
 from app.learning.schedule_free import ScheduleFreeAdamW
-from app.learning.spec import TrainingParams
+from app.learning.spec import Grouped, TrainingParams
 
 PREFIX = "optimizer."
 # Makes a step of Muon about as long as one of AdamW, so that both share one learning rate.
@@ -24,11 +24,11 @@ Optimizers = Sequence[optim.Optimizer]
 
 
 def make_optimizers(network: nn.Module, params: TrainingParams, average: Average | None = None) -> Optimizers:
-    """Return the optimizers that together step all parameters; their learning rate is set anew before every step.
+    """Return the optimizers that together step all parameters; their rates are set anew before every step.
 
     `average` is where schedule_free puts its average.
     """
-    groups = parameter_groups(network, params.weight_decay)
+    groups = [group | {"full_decay": group["weight_decay"]} for group in parameter_groups(network, params.weight_decay)]
     rate, betas, epsilon = params.learning_rate, (params.beta1, params.beta2), params.epsilon
     if params.optimizer == "muon":
         hidden, others = _split(groups, hidden_matrices(network))
@@ -48,12 +48,14 @@ def make_optimizers(network: nn.Module, params: TrainingParams, average: Average
     return [optim.SGD(groups, lr=rate, momentum=params.momentum, nesterov=params.nesterov)]
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[Group]:
-    """Return the network's matrices, which decay, and its vectors, which do not."""
+def parameter_groups(network: nn.Module, weight_decay: float) -> Sequence[Group]:
+    """Return the network's own groups, or its matrices, which decay, and its vectors, which do not."""
+    if isinstance(network, Grouped):
+        return network.parameter_groups(weight_decay)
     parameters = list(network.parameters())
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "rate_factor": 1.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "rate_factor": 1.0},
     ]
 
 
@@ -67,7 +69,7 @@ def hidden_matrices(network: nn.Module) -> set[Tensor]:
     return {weight for weight in weights[:-1] if weight.ndim == 2}
 
 
-def _split(groups: list[Group], chosen: set[Tensor]) -> tuple[list[Group], list[Group]]:
+def _split(groups: Sequence[Group], chosen: set[Tensor]) -> tuple[list[Group], list[Group]]:
     """Divide groups into those of the chosen parameters and those of the others."""
     sides: tuple[list[Group], list[Group]] = ([], [])
     for group in groups:
@@ -78,11 +80,12 @@ def _split(groups: list[Group], chosen: set[Tensor]) -> tuple[list[Group], list[
     return sides
 
 
-def set_rate(optimizers: Optimizers, rate: float) -> None:
-    """Use this learning rate from the next step on."""
+def set_rate(optimizers: Optimizers, rate: float, decay_share: float = 1.0) -> None:
+    """Use this learning rate, and this share of the weight decay, from the next step on."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_factor"]
+            group["weight_decay"] = group["full_decay"] * decay_share
 
 
 def state_tensors(optimizers: Optimizers, network: nn.Module) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
 from app.learning.policies import CategoryPolicy, ExtraColumns, PreparationParams, Treatment, treatments
 from app.learning.problems import problems_of
-from app.learning.spec import CLASSIFICATION, LOSSES, Spec, Task, TrainingParams
+from app.learning.spec import CLASSIFICATION, LOSSES, Spec, Task, TrainingParams, defaults_of_optimizer
 from app.learning.splits import Split, resolve_split
 from app.learning.tasks import choose_task
 
@@ -96,13 +96,13 @@ def resolve(
     """
     recipe = specs.get(spec)
     target_column = _find_target(columns, target)
-    checked_params = _validate(recipe.params, params, "params")
     checked_preparation = _preparation(preparation, extra_columns)
     _check_seed(seed)
     if num_rows < 2:
         raise LearningError("Training needs at least two rows.", code="too-few-rows", pointer="/dataset")
     chosen = choose_task(target_column, task, num_rows)
     _check_task(recipe, chosen)
+    checked_params = _params(recipe, params, chosen, num_rows)
     _check_loss(checked_params, chosen)
     checked_split = resolve_split(_validate(Split, split, "split"), chosen, columns, target, num_rows)
     decided = treatments(columns, checked_preparation, [target, checked_split.column], recipe.preparation)
@@ -127,6 +127,16 @@ def _validate(model: type[Model], data: Mapping[str, Any] | None, where: str) ->
     except ValidationError as error:
         problems = problems_of(error, data, where)
         raise LearningError(problems[0]["detail"], pointer=problems[0]["pointer"], errors=problems) from None
+
+
+def _params(recipe: Spec, params: Mapping[str, Any] | None, task: Task, num_rows: int) -> TrainingParams:
+    """Fill in what is not said, weakest first: the spec's defaults, those of the task, those of the optimizer."""
+    stated = {} if params is None else params
+    if not isinstance(stated, Mapping):
+        return _validate(recipe.params, stated, "params")
+    decided = defaults_of_optimizer(stated.get("optimizer"))
+    usual = {name: value for name, value in recipe.defaults(task, num_rows, stated).items() if name not in decided}
+    return _validate(recipe.params, {**usual, **stated}, "params")
 
 
 def _preparation(preparation: Mapping[str, Any] | None, extra_columns: ExtraColumns | None) -> PreparationParams:

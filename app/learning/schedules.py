@@ -1,7 +1,8 @@
 """Learning rates as functions of the step, so that a resumed run needs no scheduler state.
 
 Source: cosine, Loshchilov and Hutter, arXiv 1608.03983 (one half period); one cycle, Smith, arXiv 1803.09820,
-with cosine ramps: 30% of the steps up from a 25th, the rest down to a 10,000th. Deterministic: yes.
+with cosine ramps: 30% of the steps up from a 25th, the rest down to a 10,000th; coslog4 and flat_cosine,
+Holzmüller et al., arXiv 2407.04491. Deterministic: yes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from app.learning.spec import TrainingParams
 RISING_SHARE = 0.3
 FIRST_SHARE = 1 / 25
 LAST_SHARE = 1e-4
+FLAT_SHARE = 0.5
 
 
 def learning_rate(params: TrainingParams, step: int, steps_per_epoch: int, plateau: float) -> float:
@@ -29,6 +31,8 @@ def _factor(params: TrainingParams, done: float, epoch: int) -> float:
         return 0.5 * (1.0 + math.cos(math.pi * done))
     if params.schedule == "one_cycle":
         return _one_cycle(done)
+    if params.schedule == "coslog4":
+        return 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + 15.0 * done)))
     if params.schedule == "step":
         return float(params.decay_factor ** (epoch // params.decay_epochs))
     return 1.0
@@ -42,3 +46,10 @@ def _one_cycle(done: float) -> float:
 
 def _ramp(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def regularization_share(params: TrainingParams, done: float) -> float:
+    """Return by what to multiply weight decay and dropout when this share of all steps is done."""
+    if params.regularization_schedule == "constant" or done < FLAT_SHARE:
+        return 1.0
+    return _ramp(1.0, 0.0, (done - FLAT_SHARE) / (1.0 - FLAT_SHARE))

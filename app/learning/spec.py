@@ -6,9 +6,9 @@ and where it comes from. Networks return raw outputs: logits, or a value in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic.types import JsonValue
@@ -18,7 +18,7 @@ from app.learning.layout import Layout
 from app.learning.policies import STRICT
 
 if TYPE_CHECKING:
-    from torch import dtype, nn
+    from torch import Tensor, dtype, nn
 
 # How a spec is named; a reference is such a name, or name@version.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -44,6 +44,7 @@ PLAIN: dict[str, Any] = {
     "nesterov": False,
     "weight_decay": 0.0,
     "schedule": "constant",
+    "regularization_schedule": "constant",
     "warmup_epochs": 0.0,
     "gradient_clip": None,
     "ema_decay": None,
@@ -66,6 +67,8 @@ APPLIES: dict[str, frozenset[str]] = {
     "beta2": ADAPTIVE | {"rmsprop"},
     "epsilon": ADAPTIVE | {"rmsprop"},
 }
+# These schedules begin with small rates by themselves.
+RISING = ("one_cycle", "coslog4")
 
 
 class EarlyStopping(BaseModel):
@@ -84,7 +87,7 @@ class TrainingParams(BaseModel):
     et al. 2013; RMSprop, Tieleman and Hinton 2012; Adam, Kingma and Ba, arXiv 1412.6980; AdamW and cosine,
     Loshchilov and Hutter, arXiv 1711.05101 and 1608.03983; one cycle, Smith, arXiv 1803.09820; Muon, Jordan et
     al. 2024, with steps as long as in Liu et al., arXiv 2502.16982; schedule-free AdamW, Defazio et al., arXiv
-    2405.15682.
+    2405.15682; coslog4 and flat_cosine, Holzmüller et al., arXiv 2407.04491.
     """
 
     model_config = STRICT
@@ -131,8 +134,11 @@ class TrainingParams(BaseModel):
     weight_decay: float = Field(
         0.01, ge=0.0, le=100.0, description="gd, sgd, rmsprop, adam: L2, 0 unless given; others: decoupled."
     )
-    schedule: Literal["constant", "step", "cosine", "one_cycle", "plateau"] = Field(
-        "cosine", description="How the learning rate changes over the training."
+    regularization_schedule: Literal["constant", "flat_cosine"] = Field(
+        "constant", description="flat_cosine: weight decay and dropout fall to 0 in the second half of the training."
+    )
+    schedule: Literal["constant", "step", "cosine", "one_cycle", "coslog4", "plateau"] = Field(
+        "cosine", description="How the learning rate changes over the training; coslog4: four ever longer waves."
     )
     warmup_epochs: float = Field(1.0, ge=0.0, le=10_000.0, description="Rise linearly from 0 over these epochs.")
     decay_epochs: int = Field(
@@ -150,9 +156,8 @@ class TrainingParams(BaseModel):
     def _defaults_of_optimizer(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        optimizer = data.get("optimizer", cls.model_fields["optimizer"].default)
-        defaults = OPTIMIZER_DEFAULTS.get(optimizer, {}) if isinstance(optimizer, str) else {}
-        if data.get("schedule") == "one_cycle":
+        defaults = defaults_of_optimizer(data.get("optimizer", cls.model_fields["optimizer"].default))
+        if data.get("schedule") in RISING:
             defaults = defaults | {"warmup_epochs": 0.0}
         return {name: value for name, value in defaults.items() if name in cls.model_fields} | data
 
@@ -171,8 +176,8 @@ class TrainingParams(BaseModel):
             raise inconsistent("nesterov", "nesterov needs momentum")
         if self.optimizer == "schedule_free":
             self._averages_by_itself()
-        if self.schedule == "one_cycle" and self.warmup_epochs:
-            raise inconsistent("warmup_epochs", "one_cycle brings its own warm-up: leave warmup_epochs out")
+        if self.schedule in RISING and self.warmup_epochs:
+            raise inconsistent("warmup_epochs", f"{self.schedule} brings its own warm-up: leave warmup_epochs out")
         return self
 
     def _averages_by_itself(self) -> None:
@@ -182,12 +187,42 @@ class TrainingParams(BaseModel):
             raise inconsistent("ema_decay", "schedule_free keeps an average of its own: leave ema_decay out")
 
 
+def defaults_of_optimizer(name: object) -> dict[str, Any]:
+    """Return what "not given" means with this optimizer; nothing for what is no optimizer."""
+    return OPTIMIZER_DEFAULTS.get(name, {}) if isinstance(name, str) else {}
+
+
 def inconsistent(field: str, message: str) -> PydanticCustomError:
     """Return the error that a validator raises to blame one parameter among several."""
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "field": field})
 
 
 Build = Callable[[Layout, int, Any, "dtype"], "nn.Module"]
+Stated = Mapping[str, Any]
+Defaults = Callable[[Task, int, Stated], Mapping[str, Any]]
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A network whose parameters learn at different rates."""
+
+    def parameter_groups(self, weight_decay: float) -> Sequence[dict[str, Any]]:
+        """Return groups for an optimizer of torch: `params`, `weight_decay` and `rate_factor`."""
+        ...
+
+
+@runtime_checkable
+class FittedToData(Protocol):
+    """A network that looks at the training rows before its first step, and keeps what it saw in buffers."""
+
+    def fit(self, x_BF: Tensor, y_B: Tensor, task: Task) -> None:
+        """Take what it needs from inputs and targets as learned. Deterministic: draws nothing."""
+        ...
+
+
+def no_defaults(task: Task, num_rows: int, stated: Stated) -> Mapping[str, Any]:
+    """Return nothing: most specs start alike whatever the task and however many rows."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +232,8 @@ class Spec:
     `build(layout, num_outputs, params, dtype)` returns the network, its initial weights drawn from torch's
     global generator; `num_parameters(layout, num_outputs, params)` counts them without torch. `preparation`
     holds policies that it prefers to ours, under "numeric" and "category"; `takes_indices` says that it can read
-    categories as numbers of slots.
+    categories as numbers of slots. `defaults(task, num_rows, stated)` are the defaults that depend on the task, on the
+    rows of the data set and on what the request states. A network may also be `Grouped` and `FittedToData`.
     """
 
     name: str
@@ -210,6 +246,7 @@ class Spec:
     num_parameters: Callable[[Layout, int, Any], int]
     preparation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     takes_indices: bool = False
+    defaults: Defaults = no_defaults
 
 
 def describe(spec: Spec) -> dict[str, Any]:

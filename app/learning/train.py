@@ -26,6 +26,7 @@ from app.learning.manifest import make_manifest
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, Rows, prepare
 from app.learning.reporting import Control, Reporter
+from app.learning.spec import FittedToData
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # How torch says that there is no memory; it has no exception class for the CPU.
@@ -128,9 +129,12 @@ def make_training(prepared: Prepared) -> Training:
         num_classes = len(prepared.head.classes)
         balance = torch.from_numpy(balanced_weights(train.learned_B.astype("int64"), num_classes))
     smooth = make_loss(plan.loss, plan.task, label_smoothing=params.label_smoothing)
+    data = _data(train, plan.task, dtype, balance)
+    if isinstance(network, FittedToData):
+        network.fit(data.x_BF, data.y_B, plan.task)
     return Training(
         network, params, smooth, make_loss(plan.loss, plan.task),
-        train=_data(train, plan.task, dtype, balance),
+        train=data,
         validation=_data(validation, plan.task, dtype, balance) if len(validation) else None,
         seed=plan.seed,
     )  # fmt: skip

@@ -13,7 +13,8 @@ import torch
 from app.learning import specs, train, weights
 from app.learning.errors import LearningError
 from app.learning.export import Answer, check_graph, export, trace_graph
-from app.learning.layout import Layout
+from app.learning.layout import Block, Layout
+from app.learning.optimizers import make_optimizers
 from app.learning.prepared import prepare
 from app.learning.spec import describe
 from tests.learning.datasets import penguins, write_dataset
@@ -21,6 +22,40 @@ from tests.learning.datasets import penguins, write_dataset
 NAMES = sorted(specs.SPECS)
 TASKS = [(name, task) for name in NAMES for task in specs.get(name).tasks]
 SPLIT = {"method": "column", "column": "part"}
+LAYOUTS = [
+    Layout(1),
+    Layout(9),
+    Layout(4, 2, (Block("one_hot", 4), Block("ordinal", 5))),
+    Layout(0, 0, (Block("one_hot", 3),)),
+]
+# For specs that read categories as numbers of slots: few of them, many of them, beside others, and nothing else.
+INDEXED = [
+    Layout(4, 1, (Block("index", 3), Block("one_hot", 2), Block("index", 12), Block("index", 40))),
+    Layout(0, 0, (Block("index", 2), Block("index", 30))),
+]
+# Other shapes of a network than that of the defaults, to be counted.
+SHAPES: dict[str, list[dict[str, Any]]] = {
+    "dense": [
+        {"hidden": hidden, "normalization": normalization}
+        for hidden, normalization in itertools.product([[], [5], [7, 3, 2]], ["none", "batch", "layer"])
+    ],
+    "realmlp": [{"hidden": [], "number_width": 5}, {"hidden": [7, 3], "num_frequencies": 4, "max_one_hot": 2}],
+}
+
+
+def layouts_of(name: str) -> list[Layout]:
+    return LAYOUTS + (INDEXED if specs.get(name).takes_indices else [])
+
+
+CASES = [(name, layout) for name in NAMES for layout in layouts_of(name)]
+
+
+def rows_for(layout: Layout, num_rows: int) -> torch.Tensor:
+    """Return random inputs, every slot of every category and the unknown one among them."""
+    x_BF = torch.randn(num_rows, layout.num_inputs)
+    for position, num_slots in layout.indexed.items():
+        x_BF[:, position] = torch.arange(num_rows) % (num_slots + 1)
+    return x_BF
 
 
 @pytest.fixture(scope="session")
@@ -74,17 +109,26 @@ def test_a_network_survives_its_file_and_its_graph_equals_torch(
 ) -> None:
     spec = specs.get(name)
     params = spec.params()
+    layout = layouts_of(name)[-2]
     torch.manual_seed(1)
     num_outputs = 3 if task == "multiclass" else 1
-    network, restored = (spec.build(Layout(4), num_outputs, params, torch.float32) for _ in range(2))
+    network, restored = (spec.build(layout, num_outputs, params, torch.float32) for _ in range(2))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-1, 1)
     weights.write(tmp_path / "w.safetensors", network.state_dict())
     restored.load_state_dict(weights.read(tmp_path / "w.safetensors"))
-    x_BF = torch.randn(20, 4)
+    x_BF = rows_for(layout, 50)
     assert torch.equal(Answer(restored, task)(x_BF), Answer(network, task)(x_BF))
     assert export(Answer(network, task), x_BF)
+
+
+@pytest.mark.parametrize(("name", "layout"), CASES)
+def test_a_graph_equals_torch_for_whatever_inputs_there_are(name: str, layout: Layout) -> None:
+    spec = specs.get(name)
+    torch.manual_seed(5)
+    network = spec.build(layout, 3, spec.params(), torch.float32)
+    assert export(Answer(network, "multiclass"), rows_for(layout, 50))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,22 +145,25 @@ def test_a_spec_states_its_source_and_describes_every_parameter(name: str) -> No
     assert spec.params.model_validate({p["name"]: p["default"] for p in described["parameters"]}) == spec.params()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_counted_parameters_are_those_of_the_network(name: str) -> None:
+@pytest.mark.parametrize(("name", "layout"), CASES)
+def test_the_counted_parameters_are_those_of_the_network(name: str, layout: Layout) -> None:
     spec = specs.get(name)
-    fields = spec.params.model_fields
-    shapes: list[dict[str, Any]] = [{}]
-    if "hidden" in fields:
-        shapes = [
-            {"hidden": hidden, "normalization": normalization}
-            for hidden, normalization in itertools.product([[], [5], [7, 3, 2]], ["none", "batch", "layer"])
-        ]
-    for shape, num_inputs, num_outputs in itertools.product(shapes, (1, 9), (1, 4)):
+    for shape, num_outputs in itertools.product([{}, *SHAPES.get(name, [])], (1, 4)):
         params = spec.params(**shape)
         with torch.device("meta"):
-            network = spec.build(Layout(num_inputs), num_outputs, params, torch.float32)
+            network = spec.build(layout, num_outputs, params, torch.float32)
         counted = sum(parameter.numel() for parameter in network.parameters())
-        assert spec.num_parameters(Layout(num_inputs), num_outputs, params) == counted
+        assert spec.num_parameters(layout, num_outputs, params) == counted
+
+
+@pytest.mark.parametrize(("name", "layout"), CASES)
+def test_every_parameter_learns_in_one_group_of_the_optimizer(name: str, layout: Layout) -> None:
+    spec = specs.get(name)
+    params = spec.params()
+    network = spec.build(layout, 3, params, torch.float32)
+    groups = [group for optimizer in make_optimizers(network, params) for group in optimizer.param_groups]
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(map(id, network.parameters()))
 
 
 ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "identity"]

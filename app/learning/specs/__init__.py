@@ -11,10 +11,12 @@ from app.learning.errors import LearningError, shown
 from app.learning.spec import Spec
 from app.learning.specs.dense import DENSE
 from app.learning.specs.linear import LINEAR
+from app.learning.specs.realmlp import REALMLP
 
 SPECS: dict[str, Spec] = {
     "dense": DENSE,
     "linear": LINEAR,
+    "realmlp": REALMLP,
 }
 
 
