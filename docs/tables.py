@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app.cli import app as command_line
 from app.datasets.changing.steps import AnyStep
+from app.jobs.failures import FAILURES
 from app.learning.policies import CategoryPolicy, ColumnPolicy, NumericPolicy, PreparationParams
 from app.learning.splits import Split
 from app.main import FEATURES
@@ -50,7 +51,7 @@ def renew(text: str) -> str:
 
 def table(name: str) -> str:
     """One table by name."""
-    kinds = {"settings": settings_rows, "http": http_rows, "cli": cli_rows, "steps": step_rows}
+    kinds = {"settings": settings_rows, "http": http_rows, "cli": cli_rows, "steps": step_rows, "failures": failure_rows}
     rows = kinds[name]() if name in kinds else model_rows(MODELS[name])
     head, *body = [tuple(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
     lines = [head, tuple("---" for _ in head), *body]
@@ -80,6 +81,13 @@ def http_rows() -> Iterator[tuple[str, ...]]:
         scope = f"`{route.policy.scope}`" if route.policy.scope else "none"
         for method in sorted(route.methods or ()):
             yield f"`{method} {route.path}`", f"`{route.name}`", scope, summary
+
+
+def failure_rows() -> Iterator[tuple[str, ...]]:
+    """Every code with which jobs fail."""
+    yield "code", "when", "next step"
+    for code, failure in FAILURES.items():
+        yield f"`{code}`", failure.when, failure.next_step
 
 
 def step_rows() -> Iterator[tuple[str, ...]]:

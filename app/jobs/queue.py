@@ -26,13 +26,13 @@ from sqlalchemy.orm import Session
 from app import audit
 from app.column_types import now
 from app.errors import Conflict
-from app.jobs import journal
+from app.jobs import failures, journal
 from app.jobs.lease import Beat, Lease, LeaseLost
 from app.principal import Principal
 from app.tables import CheckpointRow, DatasetRow, JobRow
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-CANCELLED = {"code": "cancelled", "message": "The job was cancelled.", "pointer": None}
+CANCELLED = failures.complete({"code": "cancelled", "message": "The job was cancelled.", "pointer": None})
 
 
 def has_queued(session: Session) -> bool:
@@ -121,6 +121,7 @@ def succeed(
 
 def fail(session: Session, lease: Lease, error: dict[str, Any]) -> None:
     """End because of what the user sent: trying again would end the same way. Raises: LeaseLost."""
+    error = failures.complete(error)
     job = _write(session, lease, **_ending("failed"), error=error)
     _abandon(session, job, error)
     event = journal.event("status", str(error["message"]), "error", status="failed", error=error)
@@ -237,7 +238,7 @@ def _after_fault(session: Session, job: JobRow, reason: str, max_attempts: int) 
         _requeue(session, job, reason)
         return
     message = f"Gave up after {job.num_faults} attempts that died: {reason}"
-    error = {"code": "infrastructure-fault", "message": message, "pointer": None}
+    error = failures.complete({"code": "infrastructure-fault", "message": message, "pointer": None})
     _set(session, job, **_ending("failed"), error=error)
     _abandon(session, job, error)
     journal.append(session, job.id, [journal.event("status", message, "error", status="failed", error=error)])

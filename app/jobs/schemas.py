@@ -20,7 +20,9 @@ class Limits(BaseModel):
     wall_seconds: float | None = Field(
         None, gt=0, le=10**8, allow_inf_nan=False, description="Training stops there and keeps the best."
     )
-    memory_bytes: int | None = Field(None, ge=256 << 20, description="Memory of the training process.")
+    memory_bytes: int | None = Field(
+        None, ge=256 << 20, description="Memory of the training, beyond the libraries that its process begins with."
+    )
 
 
 class JobCreate(BaseModel):
@@ -68,12 +70,16 @@ class JobCreate(BaseModel):
 
 
 class JobError(BaseModel):
-    """Why a job failed, and where in the request that comes from."""
+    """Why a job failed, where in the request that comes from, and what to do next."""
 
-    code: str
+    code: str = Field(description="For programs; every code is in the reference of errors.")
     message: str
-    pointer: str | None
+    pointer: str | None = Field(description="The place in the request that is to blame, where there is one.")
     errors: list[dict[str, Any]] = Field(default_factory=list, description="All places that are wrong, where known.")
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="Figures: the step of a divergence, the peak of memory, a setting to try."
+    )
+    next_step: str = Field("", description="What to do next.")
 
 
 class JobRead(BaseModel):

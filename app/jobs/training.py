@@ -17,12 +17,15 @@ from app.jobs.executors import child as child_side
 from app.jobs.executors.local import Child
 from app.jobs.executors.streams import Lines, Text
 from app.jobs.lease import Beat
+from app.learning.memory import is_refusal
 from app.models import service as models
 from app.principal import Principal
 from app.tables import CheckpointRow, JobRow
 
 MAX_LOG_BYTES = 1 << 20
+LAST_WORDS = 4096
 WALL_GRACE_SECONDS = 60.0
+WALL = "/limits/wall_seconds"
 
 
 class Training(Attempt):
@@ -33,6 +36,7 @@ class Training(Attempt):
         self._end: dict[str, Any] | None = None
         self._asked: str | None = None
         self._num_log_bytes = 0
+        self._last_words = ""
 
     def work(self) -> None:
         """Hand the child its order and see it through."""
@@ -88,7 +92,7 @@ class Training(Attempt):
                     self.beat_if_due()
                     self._pass_on_control(child)
                     if time.monotonic() > deadline:
-                        self._end = _error("wall-time-exceeded", "The job did not stop at its wall-clock limit.")
+                        self._end = _error("wall-time-exceeded", "The job did not stop at its wall-clock limit.", WALL)
                         child.kill()
             child.exited.wait()
         finally:
@@ -125,6 +129,7 @@ class Training(Attempt):
         if self._num_log_bytes < MAX_LOG_BYTES:
             self._num_log_bytes += len(text)
             self.report.logs.append(text.replace("\x00", "\ufffd"))
+        self._last_words = (self._last_words + text)[-LAST_WORDS:]
 
     def _save_checkpoint(self, message: dict[str, Any]) -> None:
         path = self._inside(message["path"])
@@ -161,7 +166,10 @@ class Training(Attempt):
         elif end.get("type") == "stopped":
             self.stopped(end["reason"])
         elif end.get("type") == "error":
-            self.fail({name: end.get(name) for name in ("code", "message", "pointer")})
+            self._fail(end)
+        elif status != 0 and is_refusal(self._last_words):
+            # Some libraries end the process where others raise.
+            self._fail(_error("out-of-memory", "The training ran out of memory.", "/limits/memory_bytes"))
         elif status == child_side.EXIT_FULL_DISK:
             raise StorageFull("The training had no space left to write to.")
         elif status > 0:
@@ -169,6 +177,17 @@ class Training(Attempt):
             self.fail({"code": "internal", "message": error, "pointer": None})
         else:
             self.fault(f"The training process was killed by signal {-status}.")
+
+    def _fail(self, end: dict[str, Any]) -> None:
+        """What is known on this side goes with what the child says: the limit, and where one could go on from."""
+        with self.place.sessions.begin() as session:
+            checkpoint = journal.newest_checkpoint(session, self.job.id)
+        kept = {"step": checkpoint.step, "epoch": checkpoint.epoch} if checkpoint else None
+        details = (end.get("details") or {}) | {"checkpoint": kept}
+        if end["code"] == "out-of-memory":
+            details["limit_bytes"] = self.job.limits["memory_bytes"]
+        members = ("code", "message", "pointer", "errors", "next_step")
+        self.fail({name: end.get(name) for name in members} | {"details": details})
 
     def _succeed(self, end: dict[str, Any]) -> None:
         stored = {name: self.place.storage.put_file(self._inside(f["path"])) for name, f in end["files"].items()}
@@ -191,5 +210,5 @@ class Training(Attempt):
             queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
 
 
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "code": code, "message": message, "pointer": None}
+def _error(code: str, message: str, pointer: str) -> dict[str, Any]:
+    return {"type": "error", "code": code, "message": message, "pointer": pointer}

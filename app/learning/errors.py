@@ -9,7 +9,7 @@ InputError         rows that a trained model cannot answer; one pointer per bad 
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 MAX_SHOWN = 64
 
@@ -22,7 +22,10 @@ class Problem(TypedDict):
 
 
 class LearningError(Exception):
-    """Data or parameters that cannot be used, with a JSON pointer into the request that asked for it."""
+    """Data or parameters that cannot be used, with a JSON pointer into the request that asked for it.
+
+    `details` holds figures of the failure, `next_step` a better sentence than the one its code has anyway.
+    """
 
     code: str = "invalid-training"
 
@@ -33,9 +36,13 @@ class LearningError(Exception):
         code: str | None = None,
         pointer: str | None = None,
         errors: list[Problem] | None = None,
+        details: dict[str, Any] | None = None,
+        next_step: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.details = details or {}
+        self.next_step = next_step
         self.code = code or type(self).code
         self.pointer = pointer
         self.errors: list[Problem] = errors or ([{"pointer": pointer, "detail": message}] if pointer else [])

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.learning.advice import after_divergence
 from app.learning.averaging import Average
 from app.learning.errors import Diverged, LearningError
 from app.learning.losses import Loss
@@ -183,12 +184,11 @@ class Training:
         return total
 
     def _diverged(self, what: str) -> Diverged:
-        rate = self.params.learning_rate / 10
-        return Diverged(
-            f"Training diverged: {what} at step {self.step + 1} (epoch {self.progress.epoch + 1}). "
-            f"Try a tenth of the learning rate ({rate:g}) or a gradient_clip of 1.",
-            pointer="/params/learning_rate",
-        )
+        suggested, next_step = after_divergence(self.params)
+        step, epoch = self.step + 1, self.progress.epoch + 1
+        details = {"step": step, "epoch": epoch, "suggested": suggested}
+        message = f"Training diverged: {what} at step {step} (epoch {epoch})."
+        return Diverged(message, pointer="/params/learning_rate", details=details, next_step=next_step)
 
     def _finish_epoch(self) -> None:
         progress = self.progress

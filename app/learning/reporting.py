@@ -11,6 +11,7 @@ from typing import Any
 from app.learning import weights
 from app.learning.loop import Training
 from app.learning.prepared import Emit
+from app.learning.weights import all_finite
 
 PROGRESS_SECONDS = 0.2
 KEPT_CHECKPOINTS = 2
@@ -101,8 +102,10 @@ class Reporter:
         })  # fmt: skip
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint, tell it, and remove all but the last two."""
+        """Write a checkpoint, tell it, and remove all but the last two; one that no training could go on from is none."""
         tensors, state = training.checkpoint()
+        if not all_finite(tensors):
+            return
         state |= {"seconds": self.seconds(), "fingerprint": self.fingerprint}
         path = self.folder / f"checkpoint-{training.step:012d}.safetensors"
         written = weights.write(path, tensors)

@@ -23,18 +23,13 @@ from app.learning.learned import Learned, outputs
 from app.learning.loop import Data, Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
+from app.learning.memory import Meter, is_refusal, wanted_bytes
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, Rows, prepare
 from app.learning.reporting import Control, Reporter
 from app.learning.spec import FittedToData
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# How torch says that there is no memory; it has no exception class for the CPU.
-NO_MEMORY = (
-    *("can't allocate memory", "not enough memory", "std::bad_alloc"),
-    # What a late import, a new thread or a mapped file says.
-    *("Cannot allocate memory", "failed to map segment", "can't start new thread"),
-)
 # What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
 IMPORTED_LATE = ("numpy.ma", "pyarrow.parquet", "pyarrow.compute", "torch._dynamo")
 CHECKPOINT_SECONDS = 10.0
@@ -67,29 +62,27 @@ def run(request: Mapping[str, Any], *, folder: Path, emit: Emit, control: Contro
     `control` is asked before every step and answers None, "pause", "cancel" or "finish" at once. Expected
     failures (data, parameters, divergence, memory) end as an `error` message; anything raised is a bug.
     """
+    meter = Meter()
     try:
         _run(request, folder, emit, control)
     except LearningError as error:
         emit(_error(error))
-    except MemoryError as error:
-        emit(_error(_out_of_memory(error)))
-    except (RuntimeError, OSError, ImportError) as error:
-        if not any(words in str(error) for words in NO_MEMORY):
+    except Exception as error:
+        if not isinstance(error, MemoryError) and not is_refusal(str(error)):
             raise
-        emit(_error(_out_of_memory(error)))
+        emit(_error(_out_of_memory(error, meter)))
 
 
 def _error(error: LearningError) -> dict[str, Any]:
-    return {
-        "type": "error", "code": error.code, "message": error.message,
-        "pointer": error.pointer, "errors": error.errors,
-    }  # fmt: skip
+    members = ("code", "message", "pointer", "errors", "details", "next_step")
+    return {"type": "error"} | {name: getattr(error, name) for name in members}
 
 
-def _out_of_memory(cause: BaseException) -> OutOfMemory:
-    error = OutOfMemory("The training needs more memory than it may use: fewer or smaller layers, or fewer rows.")
-    error.__cause__ = cause
-    return error
+def _out_of_memory(cause: Exception, meter: Meter) -> OutOfMemory:
+    peak, wanted = meter.peak_bytes(), wanted_bytes(str(cause))
+    refused = f" and was refused {wanted:,} more" if wanted else ""
+    message = f"The training ran out of memory: it had {peak:,} bytes{refused}."
+    return OutOfMemory(message, pointer="/limits/memory_bytes", details={"peak_bytes": peak, "refused_bytes": wanted})
 
 
 def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control) -> None:

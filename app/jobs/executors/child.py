@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app import sandbox
+from app.learning.memory import private_bytes
 
 REQUEST_FILE = "request.json"
 EXIT_BUG = 70
@@ -94,7 +95,8 @@ def _run(folder: Path, control: Control, report: Report) -> None:
         # Networks import what they are built with when they are built, wherever their packages are installed.
         read=[*map(Path, envelope["readable"]), *sandbox.library_folders(hidden=folder), *specs.folders()],
         write=[folder],
-        memory_bytes=limits["memory_bytes"],
+        # What it begins with are the libraries, in pages that it shares with the launcher: they are nobody's doing.
+        memory_bytes=limits["memory_bytes"] + private_bytes(),
         file_size_bytes=limits["file_size_bytes"],
         mode=envelope["sandbox"],
     )
