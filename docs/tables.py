@@ -51,7 +51,13 @@ def renew(text: str) -> str:
 
 def table(name: str) -> str:
     """One table by name."""
-    kinds = {"settings": settings_rows, "http": http_rows, "cli": cli_rows, "steps": step_rows, "failures": failure_rows}
+    kinds = {
+        "settings": settings_rows,
+        "http": http_rows,
+        "cli": cli_rows,
+        "steps": step_rows,
+        "failures": failure_rows,
+    }
     rows = kinds[name]() if name in kinds else model_rows(MODELS[name])
     head, *body = [tuple(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
     lines = [head, tuple("---" for _ in head), *body]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.learning import preprocess
-from app.learning.columns import LeftOut
+from app.learning.columns import CategoryColumn
 from app.learning.data import Column, Table, Values, is_missing, read_parquet
 from app.learning.describe import describe, examples_of
 from app.learning.errors import LearningError, shown
@@ -26,6 +26,7 @@ from app.learning.tasks import Head, Targets, encode_targets, fit_head
 Emit = Callable[[dict[str, Any]], None]
 PLAN_MEMBERS = ("spec", "params", "preparation", "split", "task", "seed")
 MAX_LISTED = 20
+MIN_ROWS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
         ignored=_told_apart(plan), extra_columns=plan.preparation.extra_columns,
     )  # fmt: skip
     _tell_left_out(preparation, emit)
+    _tell_merged(preparation, emit)
     values = table.columns[plan.target["name"]]
     head = fit_head(values[parts.train], plan.target["type"], plan.task, scaling=plan.preparation.target_scaling)
     ready = {}
@@ -113,7 +115,7 @@ def _usable_rows(table: Table, converted: Table, plan: Plan, emit: Emit) -> NDAr
     _tell_dropped(emit, int((~labelled).sum()), f"have no value in the target {shown(plan.target['name'])}")
     _tell_dropped(emit, int((labelled & ~complete).sum()), "have missing values in columns with missing=drop_rows")
     rows = np.flatnonzero(labelled & complete)
-    if len(rows) < 2:
+    if len(rows) < MIN_ROWS:
         raise LearningError("Fewer than two rows are left to train on.", code="too-few-rows", pointer="/target")
     return rows
 
@@ -136,11 +138,36 @@ def _split(table: Table, rows: NDArray[np.intp], plan: Plan, emit: Emit) -> Part
     key = None if plan.split.column is None else table.columns[plan.split.column][rows]
     classes = table.columns[plan.target["name"]][rows] if plan.task in CLASSIFICATION else None
     parts = divide(rows, plan.split, key=key, classes=classes, seed=plan.seed)
+    if len(parts.train) < MIN_ROWS:
+        message = f"The split leaves one row to train on; at least {MIN_ROWS} are needed."
+        raise LearningError(message, code="too-few-rows", pointer="/split")
+    _tell_rare_classes(classes, parts, emit)
+    _tell_empty_parts(parts, plan, emit)
     for part, share, count in shares_missed(parts, plan.split):
         message = f"The {part} part has {count} of {len(rows)} rows; a share of {share:.3g} was asked for."
         data = {"part": part, "share": share, "num_rows": count}
         emit({"type": "event", "level": "warning", "message": message, "data": data})
     return parts
+
+
+def _tell_rare_classes(classes: Values | None, parts: Parts, emit: Emit) -> None:
+    if classes is None or not len(parts.validation) + len(parts.test):
+        return
+    names, counts = np.unique(classes, return_counts=True)
+    rare = [shown(name) for name in names[counts == 1].tolist()]
+    if rare:
+        message = f"{len(rare)} classes have a single row, so whether they are learned cannot be measured: "
+        message += ", ".join(rare[:MAX_LISTED]) + "."
+        emit({"type": "event", "level": "warning", "message": message, "data": {"num_classes": len(rare)}})
+
+
+def _tell_empty_parts(parts: Parts, plan: Plan, emit: Emit) -> None:
+    if not len(parts.validation) and plan.params.early_stopping is not None:
+        message = "There is no validation row, so no epoch can be told to be the best: all run, the last one is kept."
+        emit({"type": "event", "level": "warning", "message": message, "data": {"part": "validation"}})
+    if not len(parts.test):
+        message = "There is no test row: how good the model is on rows that it never saw is not known."
+        emit({"type": "event", "level": "warning", "message": message, "data": {"part": "test"}})
 
 
 def _rows(table: Table, values: Values, preparation: Preparation, head: Head) -> Rows:
@@ -156,11 +183,20 @@ def _tell_unknown_classes(part: str, count: int, emit: Emit) -> None:
 
 
 def _tell_left_out(preparation: Preparation, emit: Emit) -> None:
-    reasons = {column.name: column.reason for column in preparation.columns if isinstance(column, LeftOut)}
+    reasons = preprocess.left_out(preparation.columns)
     if reasons:
         listed = dict(list(reasons.items())[:MAX_LISTED])
-        message = f"{len(reasons)} columns are left out: {', '.join(listed)}."
+        message = f"{len(reasons)} columns are left out: {preprocess.reasons_of(reasons)}"
         emit({"type": "event", "level": "info", "message": message, "data": {"columns": listed}})
+
+
+def _tell_merged(preparation: Preparation, emit: Emit) -> None:
+    for column in preparation.columns:
+        if isinstance(column, CategoryColumn) and column.has_other:
+            kept = len(column.categories)
+            message = f"Column {shown(column.name)}: the {kept} most frequent categories are told apart; all others are"
+            data = {"column": column.name, "num_categories": kept}
+            emit({"type": "event", "level": "info", "message": f"{message} one more.", "data": data})
 
 
 def _told_apart(plan: Plan) -> list[str]:

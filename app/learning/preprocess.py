@@ -32,6 +32,7 @@ from app.learning.policies import Treatment
 from app.learning.values import NotFinite, coerce, convert
 
 Inputs = NDArray[np.float32]
+MAX_REASONS = 5
 
 
 def read_as(table: Table, treatments: Sequence[Treatment], notes: NoteTaker) -> Table:
@@ -74,9 +75,22 @@ def fit(table: Table, treatments: Sequence[Treatment], *, ignored: Sequence[str]
         else LeftOut(item.name, item.stored, item.reason or "not used")
         for item in treatments
     ]
-    if all(isinstance(column, LeftOut) for column in fitted):
-        raise LearningError("No column is left to learn from.", code="no-inputs", pointer="/preparation")
+    reasons = left_out(fitted)
+    if len(reasons) == len(fitted):
+        message = f"No column is left to learn from{': ' if reasons else '.'}{reasons_of(reasons)}"
+        raise LearningError(message, code="no-inputs", pointer="/preparation", details={"columns": reasons})
     return Preparation(fitted, ignored=ignored, extra_columns=extra_columns)
+
+
+def left_out(columns: Iterable[FittedColumn]) -> dict[str, str]:
+    """Return the reason of every column that is no input."""
+    return {column.name: column.reason for column in columns if isinstance(column, LeftOut)}
+
+
+def reasons_of(reasons: Mapping[str, str]) -> str:
+    """Return the first few reasons as one sentence."""
+    named = [f"{shown(name)} ({reason})" for name, reason in list(reasons.items())[:MAX_REASONS]]
+    return ", ".join(named) + (f" and {len(reasons) - MAX_REASONS} more." if len(reasons) > MAX_REASONS else ".")
 
 
 class Preparation:

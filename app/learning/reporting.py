@@ -102,10 +102,10 @@ class Reporter:
         })  # fmt: skip
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint, tell it, and remove all but the last two; one that no training could go on from is none."""
+        """Write a checkpoint, tell it, and remove all but the last two."""
         tensors, state = training.checkpoint()
         if not all_finite(tensors):
-            return
+            return  # the next step diverges; the last good checkpoint must not give way to this one
         state |= {"seconds": self.seconds(), "fingerprint": self.fingerprint}
         path = self.folder / f"checkpoint-{training.step:012d}.safetensors"
         written = weights.write(path, tensors)

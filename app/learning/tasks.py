@@ -36,7 +36,7 @@ def choose_task(target: Column, task: str | None, num_rows: int) -> Task:
     _check_target(target)
     chosen = _infer(target, num_rows) if task is None else task
     if chosen in CLASSIFICATION:
-        _check_classes(target, chosen)
+        _check_classes(target, chosen, num_rows - int(target.get("num_missing") or 0))
     elif chosen in ("regression", "soft"):
         _check_values(target, chosen)
     else:
@@ -53,6 +53,8 @@ def _check_target(target: Column) -> None:
             pointer="/target",
         )
     num_distinct = target.get("num_distinct")
+    if num_distinct == 0:
+        raise LearningError("No row has a value in the target: there is nothing to learn.", pointer="/target")
     if num_distinct is not None and num_distinct < 2:
         raise LearningError("All rows have the same target: there is nothing to learn.", pointer="/target")
 
@@ -74,12 +76,15 @@ def _infer(target: Column, num_rows: int) -> str:
     return "soft" if low >= 0 and high <= 1 and high - low >= MIN_SOFT_RANGE else "regression"
 
 
-def _check_classes(target: Column, task: str) -> None:
+def _check_classes(target: Column, task: str, num_rows: int) -> None:
     if target["type"] not in CLASS_TYPES:
         raise LearningError(f"The task {task} needs classes; {target['type']} values are none.", pointer="/task")
     num_distinct = target.get("num_distinct")
     if task == "binary" and num_distinct not in (None, 2):
         raise LearningError(f"The task binary needs two classes; the target has {num_distinct}.", pointer="/task")
+    if task == "multiclass" and num_distinct is not None and num_distinct >= num_rows:
+        message = f"Every one of {num_rows} rows has a class of its own: there is nothing to learn."
+        raise LearningError(message, pointer="/target")
 
 
 def _check_values(target: Column, task: str) -> None:
@@ -117,8 +122,12 @@ def fit_head(values: Values, column_type: str, task: Task, *, scaling: str) -> H
     """
     if task in CLASSIFICATION:
         classes = labels(np.unique(values).tolist(), column_type)
-        if len(classes) < 2 or (task == "binary" and len(classes) != 2):
-            raise LearningError(f"The training rows have {len(classes)} class(es).", pointer="/target")
+        if len(classes) < 2:
+            message = f"All training rows have the class {shown(classes[0])}: there is nothing to tell apart."
+            raise LearningError(message, pointer="/target")
+        if task == "binary" and len(classes) != 2:
+            message = f"The training rows have {len(classes)} classes; the task binary needs two."
+            raise LearningError(message, pointer="/target")
         return Head(task, classes)
     if values.min() == values.max():
         raise LearningError("All training rows have the same target: there is nothing to learn.", pointer="/target")
