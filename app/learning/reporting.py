@@ -11,7 +11,6 @@ from typing import Any
 from app.learning import weights
 from app.learning.loop import Training
 from app.learning.prepared import Emit
-from app.learning.weights import all_finite
 
 PROGRESS_SECONDS = 0.2
 KEPT_CHECKPOINTS = 2
@@ -104,8 +103,6 @@ class Reporter:
     def save(self, training: Training) -> None:
         """Write a checkpoint, tell it, and remove all but the last two."""
         tensors, state = training.checkpoint()
-        if not all_finite(tensors):
-            return  # the next step diverges; the last good checkpoint must not give way to this one
         state |= {"seconds": self.seconds(), "fingerprint": self.fingerprint}
         path = self.folder / f"checkpoint-{training.step:012d}.safetensors"
         written = weights.write(path, tensors)

@@ -51,11 +51,6 @@ def write_bytes(path: Path, payload: bytes) -> dict[str, Any]:
     return {"path": str(path), "sha256": sha256(payload).hexdigest(), "size_bytes": len(payload)}
 
 
-def all_finite(tensors: Mapping[str, torch.Tensor]) -> bool:
-    """Return whether no tensor holds NaN or infinity."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point())
-
-
 def read(path: Path, *, digest: str | None = None) -> Tensors:
     """Return the tensors of a file.
 

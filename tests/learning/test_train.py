@@ -16,8 +16,6 @@ import pytest
 
 from app.learning import train, weights
 from app.learning.errors import LearningError
-from app.learning.prepared import prepare
-from app.learning.reporting import Reporter
 from tests.learning.datasets import REPOSITORY, write_dataset
 
 Messages = list[dict[str, Any]]
@@ -127,20 +125,8 @@ def test_divergence_is_told_with_its_step(value: float, dataset: dict[str, Any])
     error = run(dataset, params=params)[-1]
     assert (error["type"], error["code"], error["pointer"]) == ("error", "diverged", "/params/learning_rate")
     assert "at step" in error["message"]
-    assert f"Try a tenth of the learning rate ({value / 10:g})" in error["message"]
-
-
-def test_a_state_that_is_not_finite_is_no_checkpoint(dataset: dict[str, Any], tmp_path: Path) -> None:
-    training = train.make_training(prepare({"dataset": dataset, "target": "y"}, emit=lambda message: None))
-    said: Messages = []
-    reporter = Reporter(
-        said.append, lambda: None, tmp_path, started=0.0, fingerprint="", checkpoint_seconds=1.0, wall_seconds=None
-    )
-    reporter.save(training)
-    assert len(of_type(said, "checkpoint")) == 1
-    next(training.network.parameters()).data[0, 0] = math.nan
-    reporter.save(training)
-    assert len(of_type(said, "checkpoint")) == 1
+    assert error["details"]["suggested"] == {"params": {"learning_rate": 0.02}}
+    assert error["next_step"].startswith("Start a new job with learning_rate 0.02")
 
 
 def test_a_bad_request_is_told_as_an_error_with_pointers(dataset: dict[str, Any]) -> None:
