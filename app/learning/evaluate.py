@@ -1,48 +1,136 @@
-"""Measure a trained network on every part of the data, beside the constant answer as baseline.
+"""Measure what a training left behind, beside a constant answer and a linear model of the same rows. Imports torch.
 
 Deterministic: yes. Classification is measured on probabilities, regression in the target's own units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from app.learning import metrics
+from app.learning.evaluation.answered import Answered, answers_of
+from app.learning.evaluation.bootstrap import compare, intervals
+from app.learning.evaluation.calibration import Calibration, calibrate
+from app.learning.evaluation.conformal import Conformal, fit_conformal
+from app.learning.evaluation.document import FORMAT, Columns, Served, describe_answers, encode
+from app.learning.evaluation.linear import Linear
 from app.learning.export import Answer
-from app.learning.learned import outputs
-from app.learning.metrics import Metrics
+from app.learning.learned import Learned, outputs
+from app.learning.metrics import QUANTILES, Floats, Metrics
 from app.learning.prepared import Prepared, Rows
 from app.learning.spec import CLASSIFICATION
-from app.learning.tasks import Head
+
+# Of fewer errors than this the outer quantiles are no more than their extremes.
+LEAST_ERRORS = 10
+
+Answering = Callable[[Rows], Floats]
 
 
-def evaluate(answer: Answer, prepared: Prepared) -> dict[str, dict[str, Metrics] | Metrics]:
-    """Return metrics by part (empty for an empty part), and the baseline's under `baseline` by part."""
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A model as it will be served, and how good it is; `document` is the evaluation as JSON."""
+
+    answer: Answer
+    metrics: dict[str, Any]
+    calibration: Calibration | None
+    conformal: Conformal
+    document: bytes
+
+
+def evaluate(learned: Learned, prepared: Prepared, linear: Linear | None) -> Evaluated:
+    """Calibrate what was learned and measure it on every part; an empty part has no metrics."""
     head, rows = prepared.head, prepared.rows
-    measured: dict[str, Metrics] = {}
-    baseline: dict[str, Metrics] = {}
-    for part, part_rows in rows.items():
-        filled = len(part_rows) > 0
-        measured[part] = _measure(predict(answer, part_rows), part_rows, head) if filled else {}
-        baseline[part] = _measure(_constant(rows["train"], len(part_rows), head), part_rows, head) if filled else {}
-    return {**measured, "baseline": baseline}
+    calibration = _calibration(learned, prepared)
+    temperature = calibration["temperature"] if calibration else 1.0
+    answer = Answer(learned.network, head.task, temperature)
+    held_out_BK = answers_of(learned.held_out_BK, head.task, temperature)
+    held_out = Answered(head, held_out_BK, learned.held_out.learned_B, learned.held_out.values_B)
+    models = {"model": _Model(answering(answer), prepared, _offsets(held_out))}
+    others = {"constant": _constant(prepared)} | ({"linear": answering(linear.answer)} if linear else {})
+    for name, each in others.items():
+        models[name] = _Model(each, prepared, _offsets(_answered(each(learned.held_out), learned.held_out, prepared)))
+    found: dict[str, Any] = models["model"].by_part()
+    found["baseline"] = models["constant"].by_part()
+    if linear:
+        found["linear"] = models["linear"].by_part()
+    found["intervals"] = {
+        part: intervals(models["model"].scores(part), seed=prepared.plan.seed) if len(rows[part]) else {}
+        for part in ("validation", "test")
+    }
+    conformal = fit_conformal(held_out)
+    served = Served(temperature, conformal, models["model"].offsets)
+    document = _document(models, prepared, served) | {"linear_training": _training_of(linear)}
+    return Evaluated(answer, found, calibration, conformal, encode(document))
 
 
-def predict(answer: Answer, rows: Rows) -> NDArray[np.float64]:
-    """Return the answers (rows, outputs) of a network, in batches."""
-    return outputs(answer, torch.from_numpy(rows.x_BF))
+def answering(answer: Answer) -> Answering:
+    """Return the answers of a network as a function of rows."""
+    return lambda rows: outputs(answer, torch.from_numpy(rows.x_BF))
 
 
-def _measure(answers: NDArray[np.float64], rows: Rows, head: Head) -> Metrics:
+class _Model:
+    """One of the models that are measured, with its answers to every part."""
+
+    def __init__(self, answer: Answering, prepared: Prepared, offsets: Floats | None) -> None:
+        self.offsets = offsets
+        self.answered = {
+            part: _answered(answer(rows), rows, prepared) for part, rows in prepared.rows.items() if len(rows)
+        }
+
+    def scores(self, part: str) -> metrics.Scores:
+        return self.answered[part].scores(self.offsets)
+
+    def by_part(self) -> dict[str, Metrics]:
+        parts = ("train", "validation", "test")
+        return {part: metrics.measured(self.scores(part)) if part in self.answered else {} for part in parts}
+
+
+def _calibration(learned: Learned, prepared: Prepared) -> Calibration | None:
+    if not (prepared.plan.params.calibrate and prepared.plan.task in CLASSIFICATION):
+        return None
+    return calibrate(learned.held_out_BK, learned.held_out.learned_B.astype(np.int64), prepared.plan.task)
+
+
+def _document(models: Mapping[str, _Model], prepared: Prepared, served: Served) -> dict[str, Any]:
+    sample, seed = prepared.measured, prepared.plan.seed
+    types = {item.name: item.stored for item in prepared.plan.treatments}
+    columns = Columns(sample.inputs.columns, types)
+    answered = models["model"].answered.get(sample.part)
+    about = {"format": FORMAT, "part": sample.part, "task": prepared.plan.task, "target": prepared.plan.target["name"]}
+    if answered is None:
+        return about | {"num_rows": 0}
+    described = describe_answers(answered, columns, served, seed=seed, is_new=sample.part == "test")
+    mine, linear = models["model"].scores(sample.part), models.get("linear")
+    against = compare(mine, linear.scores(sample.part), seed=seed) if linear else {}
+    return about | described | {"against_linear": against}
+
+
+def _training_of(linear: Linear | None) -> dict[str, Any] | None:
+    if linear is None:
+        return None
+    return {"num_rows": linear.num_rows, "num_rounds": linear.num_rounds, "converged": linear.converged}
+
+
+def _answered(y_BK: Floats, rows: Rows, prepared: Prepared) -> Answered:
+    return Answered(prepared.head, y_BK, rows.learned_B, rows.values_B)
+
+
+def _offsets(held_out: Answered) -> Floats | None:
+    """The quantiles of errors on held-out rows, by which an answer becomes a forecast of quantiles."""
+    if held_out.is_classification or len(held_out) < LEAST_ERRORS:
+        return None
+    offsets: Floats = np.quantile(held_out.errors_B, QUANTILES)
+    return offsets
+
+
+def _constant(prepared: Prepared) -> Answering:
+    head, train = prepared.head, prepared.rows["train"]
     if head.task in CLASSIFICATION:
-        return metrics.classification(answers, rows.learned_B.astype(np.int64))
-    values = answers[:, 0] * head.scale + head.shift
-    return metrics.soft(values, rows.values_B) if head.task == "soft" else metrics.regression(values, rows.values_B)
-
-
-def _constant(train: Rows, num_rows: int, head: Head) -> NDArray[np.float64]:
-    if head.task in CLASSIFICATION:
-        return metrics.constant_probabilities(train.learned_B.astype(np.int64), len(head.classes), num_rows)
-    return metrics.constant_values(train.learned_B, num_rows)[:, None]
+        classes_B = train.learned_B.astype(np.int64)
+        return lambda rows: metrics.constant_probabilities(classes_B, len(head.classes), len(rows))
+    return lambda rows: metrics.constant_values(train.learned_B, len(rows))[:, None]

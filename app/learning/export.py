@@ -27,17 +27,21 @@ CHECKED_ROWS = 256
 class Answer(nn.Module):
     """The network with its head: what the served model computes, always in float32.
 
-    A network trained in float64 is rounded, in place: ONNX Runtime has float64 kernels for few operators.
+    A network trained in float64 is rounded, in place: ONNX Runtime has float64 kernels for few operators. Raw outputs
+    are divided by `temperature` before they become probabilities.
     """
 
-    def __init__(self, network: nn.Module, task: str) -> None:
+    def __init__(self, network: nn.Module, task: str, temperature: float = 1.0) -> None:
         super().__init__()
         self.network = network.float().eval()
         self.task = task
+        self.temperature = temperature
 
     def forward(self, x_BF: Tensor) -> Tensor:
         """Return y_BK for x_BF."""
         out_BK: Tensor = self.network(x_BF)
+        if self.temperature != 1.0:
+            out_BK = out_BK / self.temperature
         if self.task == "multiclass":
             out_BK = torch.softmax(out_BK, dim=1)
         elif self.task == "binary":
@@ -54,7 +58,7 @@ def export(answer: Answer, x_BF: Tensor) -> bytes:
     Raises: LearningError when the graph's answers differ by more than 1e-5.
     """
     example_BF = x_BF[:CHECKED_ROWS]
-    graph = write_graph(answer.network, answer.task, example_BF.shape[1])
+    graph = write_graph(answer.network, answer.task, example_BF.shape[1], answer.temperature)
     if graph is None:
         graph = trace_graph(answer, example_BF)
     check_graph(graph, answer, example_BF)

@@ -80,13 +80,15 @@ class Writer:
         return name
 
 
-def write_graph(network: nn.Module, task: str, num_inputs: int) -> bytes | None:
+def write_graph(network: nn.Module, task: str, num_inputs: int, temperature: float = 1.0) -> bytes | None:
     """Return the graph from "x" to "y" of known modules, or None when there is an unknown one."""
     writer = Writer()
     try:
         writer.module(network, "x")
     except Unwritable:
         return None
+    if temperature != 1.0:
+        writer.add("Div", writer.weight(torch.tensor(temperature)))
     _write_head(writer, task)
     writer.add("Identity")
     writer.nodes[-1].output[0] = "y"

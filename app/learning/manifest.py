@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from app.learning.evaluate import Evaluated
 from app.learning.prepared import Prepared
 
 FORMAT = 1
@@ -20,7 +21,7 @@ def make_manifest(
     prepared: Prepared,
     network: nn.Module,
     history: Mapping[str, Any],
-    metrics: Mapping[str, Any],
+    evaluated: Evaluated,
 ) -> dict[str, Any]:
     """Return the manifest as JSON without NaN or infinity."""
     plan, dataset = prepared.plan, request["dataset"]
@@ -40,7 +41,9 @@ def make_manifest(
         "threads": request.get("threads") or 1,
         "dataset": {"sha256": dataset.get("sha256"), "num_rows": dataset["num_rows"]},
         "training": dict(history),
-        "metrics": dict(metrics),
+        "metrics": evaluated.metrics,
+        "calibration": evaluated.calibration,
+        "conformal": evaluated.conformal,
         "num_inputs": prepared.preparation.layout.num_inputs,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},

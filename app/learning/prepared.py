@@ -42,6 +42,27 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """The rows of a request, read and divided; nothing was learned from them yet.
+
+    `converted` holds the inputs read as the types that were asked for.
+    """
+
+    plan: Plan
+    table: Table
+    converted: Table
+    parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The rows on which a model is measured: the name of their part, and their inputs as the data set holds them."""
+
+    part: str
+    inputs: Table
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """Everything that training needs to know about the data."""
 
@@ -51,6 +72,7 @@ class Prepared:
     parts: Parts
     rows: dict[str, Rows]
     inputs: list[dict[str, Any]]
+    measured: Sample
 
 
 def plan_of(request: Mapping[str, Any]) -> Plan:
@@ -60,8 +82,8 @@ def plan_of(request: Mapping[str, Any]) -> Plan:
     return resolve(dataset["columns"], request["target"], num_rows=dataset["num_rows"], **members)
 
 
-def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
-    """Read and transform the data set of a request, telling what was left out.
+def select(request: Mapping[str, Any], emit: Emit) -> Selected:
+    """Read the data set of a request and divide its rows, telling what was left out.
 
     Raises: LearningError when the data cannot be used as asked. Deterministic: a function of data and request.
     """
@@ -73,7 +95,16 @@ def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
     converted = preprocess.read_as(table, plan.treatments, notes)
     _tell_warnings(notes, emit)
     rows = _usable_rows(table, converted, plan, emit)
-    parts = _split(table, rows, plan, emit)
+    return Selected(plan, table, converted, _split(table, rows, plan, emit))
+
+
+def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
+    """Select the rows of a request, learn the preparation from those that train, and transform all.
+
+    Raises: LearningError when the data cannot be used as asked. Deterministic: a function of data and request.
+    """
+    selected = select(request, emit)
+    plan, table, converted, parts = selected.plan, selected.table, selected.converted, selected.parts
     preparation = preprocess.fit(
         converted.take(parts.train), plan.treatments,
         ignored=_told_apart(plan), extra_columns=plan.preparation.extra_columns,
@@ -87,7 +118,20 @@ def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
         ready[part] = _rows(converted.take(getattr(parts, part)), values[getattr(parts, part)], preparation, head)
         _tell_unknown_classes(part, len(getattr(parts, part)) - len(ready[part]), emit)
     inputs = describe(preparation, _examples(table, plan, parts.train))
-    return Prepared(plan, preparation, head, parts, ready, inputs)
+    return Prepared(plan, preparation, head, parts, ready, inputs, _sample(table, plan, parts, head))
+
+
+def measured_part(parts: Parts) -> str:
+    """The part that says how good a model is: test, or what comes nearest to it."""
+    return next(part for part in ("test", "validation", "train") if len(getattr(parts, part)))
+
+
+def _sample(table: Table, plan: Plan, parts: Parts, head: Head) -> Sample:
+    part = measured_part(parts)
+    rows = getattr(parts, part)
+    _, known = encode_targets(table.columns[plan.target["name"]][rows], head)
+    names = [item.name for item in plan.treatments if item.policy is not None]
+    return Sample(part, Table(table.num_rows, {name: table.columns[name] for name in names}).take(rows[known]))
 
 
 def _read(dataset: Mapping[str, Any], plan: Plan) -> Table:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.learning.errors import InputError, json_pointer, shown
+from app.learning.evaluation.conformal import add_sets
 from app.learning.notes import Notes, Warned
 from app.learning.plain_rows import PlainRows
 from app.learning.preprocess import Inputs, Preparation
@@ -29,6 +30,7 @@ class Classified(TypedDict):
     label: Label
     probabilities: dict[str, float]
     warnings: list[Warned]
+    set: NotRequired[list[Label]]
 
 
 class Valued(TypedDict):
@@ -36,6 +38,7 @@ class Valued(TypedDict):
 
     value: float
     warnings: list[Warned]
+    interval: NotRequired[list[float]]
 
 
 Prediction = Classified | Valued
@@ -52,13 +55,24 @@ class Predictor:
         self._classes: list[Label] = output["classes"] or []
         self._keys = [class_key(label) for label in self._classes]
         self._shift, self._scale = output["shift"], output["scale"]
+        self._output = output
+        self.conformal: Mapping[str, Any] | None = None
 
     @classmethod
     def load(cls, manifest: Mapping[str, Any], graph: bytes, *, num_threads: int = 1) -> Predictor:
         """Return the predictor of a manifest and its ONNX graph."""
         session = open_session(graph, num_threads=num_threads)
         preparation = Preparation.from_json(manifest["preparation"])
-        return cls(preparation, manifest["output"], session, 2 * len(graph) + SESSION_BYTES)
+        predictor = cls(preparation, manifest["output"], session, 2 * len(graph) + SESSION_BYTES)
+        predictor.conformal = manifest.get("conformal")
+        return predictor
+
+    def add_sets(self, predictions: Sequence[Prediction], coverage: object) -> None:
+        """Add to each prediction its `interval` [low, high], or its `set` of labels, with this coverage.
+
+        Raises: InputError pointing at /interval when this version has none with such a coverage.
+        """
+        add_sets(predictions, coverage, self.conformal, self._output)
 
     def predict_rows(self, rows: Sequence[Mapping[str, object]]) -> list[Prediction]:
         """Answer rows given by column name; a name that is absent counts as a missing value.

@@ -50,7 +50,7 @@ PLAIN: dict[str, Any] = {
     "ema_decay": None,
 }
 OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "gd": PLAIN | {"learning_rate": 0.1, "early_stopping": None, "dropout": 0.0},
+    "gd": PLAIN | {"learning_rate": 0.1, "early_stopping": None, "dropout": 0.0, "calibrate": False},
     "sgd": {"learning_rate": 0.02, "weight_decay": 0.0},
     "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0, "beta2": 0.99},
     "adam": {"momentum": 0.0, "weight_decay": 0.0},
@@ -150,6 +150,9 @@ class TrainingParams(BaseModel):
         None, ge=0.0, le=0.999999, description="Measure and keep an average of the weights that forgets this slowly."
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="Precision of training.")
+    calibrate: bool = Field(
+        True, description="Divide raw outputs of classes by a temperature found on held-out rows; weights stay."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -18,7 +18,8 @@ import torch
 
 from app.learning import evaluate, specs, weights
 from app.learning.errors import LearningError, OutOfMemory
-from app.learning.export import Answer, export
+from app.learning.evaluation.linear import Linear, fit_linear
+from app.learning.export import export
 from app.learning.learned import Learned, outputs
 from app.learning.loop import Data, Training
 from app.learning.losses import balanced_weights, make_loss
@@ -161,14 +162,31 @@ def _finish(
     emit({"type": "phase", "phase": "evaluating"})
     learned = _learned(training, prepared, reporter, reason)
     written = weights.write(folder / "weights.safetensors", learned.network.state_dict())
-    answer = Answer(learned.network, prepared.plan.task)
-    metrics = evaluate.evaluate(answer, prepared)
+    evaluated = evaluate.evaluate(learned, prepared, _linear(prepared, reporter))
     emit({"type": "phase", "phase": "exporting"})
-    graph = export(answer, torch.from_numpy(prepared.rows["train"].x_BF))
-    files = {"weights": written, "graph": weights.write_bytes(folder / "graph.onnx", graph)}
+    graph = export(evaluated.answer, torch.from_numpy(prepared.rows["train"].x_BF))
+    files = {
+        "weights": written,
+        "graph": weights.write_bytes(folder / "graph.onnx", graph),
+        "evaluation": weights.write_bytes(folder / "evaluation.json", evaluated.document),
+    }
     history = learned.history | {"seconds": reporter.seconds()}
-    manifest = make_manifest(request, prepared, learned.network, history, metrics)
-    emit({"type": "result", "files": files, "manifest": manifest, "metrics": metrics})
+    manifest = make_manifest(request, prepared, learned.network, history, evaluated)
+    emit({"type": "result", "files": files, "manifest": manifest, "metrics": evaluated.metrics})
+
+
+def _linear(prepared: Prepared, reporter: Reporter) -> Linear | None:
+    """The linear baseline; what stands in its way is told, and costs nobody the model."""
+    try:
+        linear = fit_linear(prepared, lambda: reporter.seconds() >= reporter.wall_seconds)
+        reason = "there was no time left, or its loss was not finite"
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not is_refusal(str(error)):
+            raise
+        linear, reason = None, "there was not enough memory"
+    if linear is None:
+        reporter.say("warning", f"The linear baseline is left out: {reason}.", baseline="linear")
+    return linear
 
 
 def _learned(training: Training, prepared: Prepared, reporter: Reporter, reason: str) -> Learned:

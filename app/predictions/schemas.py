@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.learning.evaluation.conformal import COVERAGES
+
 
 class PredictRequest(BaseModel):
     """Rows by column name (`rows`), or as a matrix (`data`, with `columns` unless they are in training order)."""
@@ -16,6 +18,7 @@ class PredictRequest(BaseModel):
             "examples": [
                 {"rows": [{"island": "Biscoe", "bill_length_mm": 46.1, "flipper_length_mm": 211}]},
                 {"columns": ["island", "bill_length_mm"], "data": [["Biscoe", 46.1]]},
+                {"rows": [{"island": "Biscoe", "bill_length_mm": 46.1}], "interval": 0.9},
             ]
         },
     )
@@ -23,6 +26,11 @@ class PredictRequest(BaseModel):
     rows: list[dict[str, Any]] | None = Field(None, min_length=1)
     columns: list[str] | None = None
     data: list[list[Any]] | None = Field(None, min_length=1)
+    interval: float = Field(
+        None,
+        json_schema_extra={"enum": list(COVERAGES)},
+        description="Answer each row also with an interval, or a set of labels, that holds the truth this often.",
+    )
 
 
 class WarningRead(BaseModel):
@@ -34,11 +42,16 @@ class WarningRead(BaseModel):
 
 
 class PredictionRead(BaseModel):
-    """The answer to one row: `label` and `probabilities` from classifiers, `value` from regressions."""
+    """The answer to one row: `label` and `probabilities` from classifiers, `value` from regressions.
+
+    On request also `set`, the labels among which the truth is with the coverage asked for, or `interval`.
+    """
 
     label: str | int | bool | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    set: list[str | int | bool] | None = None
+    interval: list[float] | None = Field(None, min_length=2, max_length=2)
     warnings: list[WarningRead]
 
 

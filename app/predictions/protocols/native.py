@@ -10,7 +10,7 @@ from app.errors import Invalid, TooLarge
 from app.learning.errors import InputError
 from app.learning.runtime import Prediction, Predictor
 
-MEMBERS = frozenset({"rows", "columns", "data"})
+MEMBERS = frozenset({"rows", "columns", "data", "interval"})
 WITHOUT_A_THREAD = 64  # rows that take less time to answer than a thread takes to be found
 
 
@@ -42,6 +42,8 @@ def answer(reference: str, predictor: Predictor, body: dict[str, Any]) -> bytes:
             if "rows" in body
             else predictor.predict_matrix(body.get("columns"), body["data"])
         )
+        if "interval" in body:
+            predictor.add_sets(predictions, body["interval"])
     except InputError as error:
         first = error.errors[0]
         detail = f"{first['pointer']}: {first['detail']}"

@@ -1,0 +1,1 @@
+"""What is known about the quality of a model: intervals, baselines, calibration, sets with coverage, curves, slices."""
