@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -9,12 +11,14 @@ from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow
 
 # The bytes of a data set that could not be read serve nobody.
 READABLE = DatasetRow.status != "failed"
-NAMES: tuple[tuple[InstrumentedAttribute[str], ColumnElement[bool]], ...] = (
+NAMES: tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool]], ...] = (
     (DatasetRow.sha256, READABLE),
     (DatasetRow.parquet_sha256, READABLE),
     (CheckpointRow.sha256, true()),
     (ModelVersionRow.weights_sha256, true()),
     (ModelVersionRow.graph_sha256, true()),
+    (ModelVersionRow.evaluation_sha256, ModelVersionRow.evaluation_sha256.is_not(None)),
+    (JobRow.evaluation_sha256, JobRow.evaluation_sha256.is_not(None)),
 )
 
 

@@ -117,6 +117,7 @@ class JobRow(Table):
     limits: Mapped[dict[str, Any]]
     progress: Mapped[dict[str, Any]]
     metrics: Mapped[dict[str, Any] | None]
+    evaluation_sha256: Mapped[str | None] = mapped_column(Digest, index=True)
     error: Mapped[dict[str, Any] | None]
     model_version: Mapped[int | None]
     retry_of: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
@@ -211,6 +212,7 @@ class ModelVersionRow(Table):
     manifest: Mapped[dict[str, Any]]
     weights_sha256: Mapped[str] = mapped_column(Digest, index=True)
     graph_sha256: Mapped[str] = mapped_column(Digest, index=True)
+    evaluation_sha256: Mapped[str | None] = mapped_column(Digest, index=True)
     digests: Mapped[dict[str, Any]]
     lineage: Mapped[dict[str, Any]]
     metrics: Mapped[dict[str, Any]]

@@ -42,6 +42,7 @@ class Trained:
     metrics: dict[str, Any]
     weights: bytes
     graph: bytes
+    evaluation: bytes
 
 
 def train_penguins(source: Path, folder: Path) -> Trained:
@@ -65,6 +66,7 @@ def train_penguins(source: Path, folder: Path) -> Trained:
         metrics=json.loads(json.dumps(result["metrics"])),
         weights=Path(result["files"]["weights"]["path"]).read_bytes(),
         graph=Path(result["files"]["graph"]["path"]).read_bytes(),
+        evaluation=Path(result["files"]["evaluation"]["path"]).read_bytes(),
     )
 
 
@@ -87,15 +89,16 @@ def store_job(app: FastAPI, owner: Principal, dataset_id: str, model: str = "pen
 def store_version(app: FastAPI, owner: Principal, trained: Trained, dataset_id: str, model: str = "penguins") -> int:
     """The number of a new version, made as a finished job makes it."""
     storage: Storage = app.state.storage
-    weights, graph = storage.put(trained.weights), storage.put(trained.graph)
+    weights, graph, evaluation = map(storage.put, (trained.weights, trained.graph, trained.evaluation))
     job_id = store_job(app, owner, dataset_id, model)
     with app.state.sessions.begin() as session:
         job = queue.claim(session, "test")
         assert job is not None
         assert job.id == job_id
         version = models.add_version(
-            session, job, manifest=trained.manifest, metrics=trained.metrics, weights=weights, graph=graph
-        )
+            session, job, manifest=trained.manifest, metrics=trained.metrics,
+            weights=weights, graph=graph, evaluation=evaluation,
+        )  # fmt: skip
         lease = Lease(job.id, job.lease_epoch)
         queue.succeed(session, lease, owner, version=version, metrics=trained.metrics)
         return version

@@ -90,7 +90,7 @@ def delete(session: Session, principal: Principal, dataset_id: str, *, cascade: 
         raise Forbidden("Models were made from this data set; deleting them needs the scope 'models:write'.")
     digests = {row.sha256, row.parquet_sha256}
     for name, version in using.versions:
-        digests |= {version.weights_sha256, version.graph_sha256}
+        digests |= {version.weights_sha256, version.graph_sha256, version.evaluation_sha256 or service.UNREAD}
         models.withdraw(session, principal, name, version)
     digests |= _delete_jobs(session, row)
     session.delete(row)
@@ -124,8 +124,10 @@ def _in_use(using: Uses) -> Conflict:
 
 
 def _delete_jobs(session: Session, row: DatasetRow) -> set[str]:
-    """Remove the ended jobs of a data set with all they left behind; returns the digests of their checkpoints."""
+    """Remove the ended jobs of a data set with all they left behind; returns the digests of its bytes."""
     ids = select(JobRow.id).where(JobRow.dataset_id == row.id)
     digests = set(session.scalars(select(CheckpointRow.sha256).where(CheckpointRow.job_id.in_(ids))))
+    evaluations = select(JobRow.evaluation_sha256).where(JobRow.dataset_id == row.id)
+    digests |= {sha256 for sha256 in session.scalars(evaluations) if sha256 is not None}
     session.execute(sql_delete(JobRow).where(JobRow.dataset_id == row.id))
     return digests

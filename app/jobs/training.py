@@ -206,6 +206,7 @@ class Training(Attempt):
                 metrics=end["metrics"],
                 weights=stored["weights"],
                 graph=stored["graph"],
+                evaluation=stored["evaluation"],
             )
             queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
 

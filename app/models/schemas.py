@@ -50,7 +50,7 @@ class VersionRead(BaseModel):
     spec: str
     task: str
     digests: dict[str, str] = Field(
-        description="SHA-256 of weights, graph, manifest, data set as sent, and table as read."
+        description="SHA-256 of weights, graph, evaluation, manifest, data set as sent, and table as read."
     )
     lineage: dict[str, Any] = Field(description="The job and the data set it came from.")
     metrics: dict[str, Any]

@@ -23,7 +23,14 @@ from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow
 
 
 def add_version(
-    session: Session, job: JobRow, *, manifest: dict[str, Any], metrics: dict[str, Any], weights: Blob, graph: Blob
+    session: Session,
+    job: JobRow,
+    *,
+    manifest: dict[str, Any],
+    metrics: dict[str, Any],
+    weights: Blob,
+    graph: Blob,
+    evaluation: Blob,
 ) -> int:
     """Store a job's result under the next free number and return that number."""
     audit.take_turn(session, job.project_id)
@@ -47,7 +54,8 @@ def add_version(
             manifest=manifest,
             weights_sha256=weights.sha256,
             graph_sha256=graph.sha256,
-            digests=_digests(job, manifest, weights, graph),
+            evaluation_sha256=evaluation.sha256,
+            digests=_digests(job, manifest, weights, graph) | {"evaluation": evaluation.sha256},
             lineage={"job": job.id, "dataset": job.dataset_id, "digests": job.digests},
             metrics=metrics,
             size_bytes=weights.size_bytes + graph.size_bytes,

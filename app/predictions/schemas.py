@@ -26,7 +26,7 @@ class PredictRequest(BaseModel):
     rows: list[dict[str, Any]] | None = Field(None, min_length=1)
     columns: list[str] | None = None
     data: list[list[Any]] | None = Field(None, min_length=1)
-    interval: float = Field(
+    interval: float | None = Field(
         None,
         json_schema_extra={"enum": list(COVERAGES)},
         description="Answer each row also with an interval, or a set of labels, that holds the truth this often.",
