@@ -28,13 +28,13 @@ def show_job(job: dict[str, Any]) -> None:
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """Scores by part; the constant baseline stands beside the part that nobody learned from."""
+    """Scores by part; the baselines stand beside the part that nobody learned from."""
     parts = {part: metrics[part] for part in ("train", "validation", "test") if metrics.get(part)}
-    baseline = metrics.get("baseline") or {}
-    for part in ("test", "validation", "train"):
-        if baseline.get(part):
-            parts[f"baseline ({part})"] = baseline[part]
-            break
+    measured = next((part for part in ("test", "validation", "train") if parts.get(part)), "")
+    for name, title in (("linear", "linear model"), ("baseline", "baseline")):
+        scores = metrics.get(name, {}).get(measured)
+        if scores:
+            parts[f"{title} ({measured})"] = scores
     names = list(dict.fromkeys(name for scores in parts.values() for name in scores))
     if names:
         table("part", *names)([{"part": part, **scores} for part, scores in parts.items()])

@@ -17,6 +17,7 @@ from app.datasets.table_routes import routes as tables
 from app.datasets.version_routes import routes as versions
 from app.jobs.routes import routes as jobs
 from app.learning import specs as learning_specs
+from app.models.evaluation_routes import routes as evaluations
 from app.models.routes import routes as models
 from app.predictions.loaded import LoadedModels
 from app.predictions.routes import routes as predictions
@@ -32,7 +33,7 @@ from app.web.problems import HANDLERS
 from app.web.routing import PolicyRoute, check_policies
 
 # Routes are tried in this order, so the one that is called most comes first.
-FEATURES = (predictions, jobs, datasets, tables, versions, uploads, models, specs, accounts, health.routes)
+FEATURES = (predictions, jobs, datasets, tables, versions, uploads, models, evaluations, specs, accounts, health.routes)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -89,16 +89,14 @@ def store_job(app: FastAPI, owner: Principal, dataset_id: str, model: str = "pen
 def store_version(app: FastAPI, owner: Principal, trained: Trained, dataset_id: str, model: str = "penguins") -> int:
     """The number of a new version, made as a finished job makes it."""
     storage: Storage = app.state.storage
-    weights, graph, evaluation = map(storage.put, (trained.weights, trained.graph, trained.evaluation))
+    contents = {"weights": trained.weights, "graph": trained.graph, "evaluation": trained.evaluation}
+    files = {name: storage.put(content) for name, content in contents.items()}
     job_id = store_job(app, owner, dataset_id, model)
     with app.state.sessions.begin() as session:
         job = queue.claim(session, "test")
         assert job is not None
         assert job.id == job_id
-        version = models.add_version(
-            session, job, manifest=trained.manifest, metrics=trained.metrics,
-            weights=weights, graph=graph, evaluation=evaluation,
-        )  # fmt: skip
+        version = models.add_version(session, job, manifest=trained.manifest, metrics=trained.metrics, files=files)
         lease = Lease(job.id, job.lease_epoch)
         queue.succeed(session, lease, owner, version=version, metrics=trained.metrics)
         return version

@@ -200,13 +200,7 @@ class Training(Attempt):
         with self.place.sessions.begin() as session:
             queue.beat(session, self.lease, self.report)
             version = models.add_version(
-                session,
-                self.job,
-                manifest=end["manifest"],
-                metrics=end["metrics"],
-                weights=stored["weights"],
-                graph=stored["graph"],
-                evaluation=stored["evaluation"],
+                session, self.job, manifest=end["manifest"], metrics=end["metrics"], files=stored
             )
             queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
 

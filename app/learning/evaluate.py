@@ -100,10 +100,8 @@ def _document(models: Mapping[str, _Model], prepared: Prepared, served: Served) 
     sample, seed = prepared.measured, prepared.plan.seed
     types = {item.name: item.stored for item in prepared.plan.treatments}
     columns = Columns(sample.inputs.columns, types)
-    answered = models["model"].answered.get(sample.part)
+    answered = models["model"].answered[sample.part]
     about = {"format": FORMAT, "part": sample.part, "task": prepared.plan.task, "target": prepared.plan.target["name"]}
-    if answered is None:
-        return about | {"num_rows": 0}
     described = describe_answers(answered, columns, served, seed=seed, is_new=sample.part == "test")
     mine, linear = models["model"].scores(sample.part), models.get("linear")
     against = compare(mine, linear.scores(sample.part), seed=seed) if linear else {}

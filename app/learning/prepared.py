@@ -56,7 +56,10 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The rows on which a model is measured: the name of their part, and their inputs as the data set holds them."""
+    """The rows on which a model is measured: of the test part, or of what comes nearest to it.
+
+    `inputs` are their columns as the data set holds them; rows with a class that no training row has are left out.
+    """
 
     part: str
     inputs: Table
@@ -118,16 +121,11 @@ def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
         ready[part] = _rows(converted.take(getattr(parts, part)), values[getattr(parts, part)], preparation, head)
         _tell_unknown_classes(part, len(getattr(parts, part)) - len(ready[part]), emit)
     inputs = describe(preparation, _examples(table, plan, parts.train))
-    return Prepared(plan, preparation, head, parts, ready, inputs, _sample(table, plan, parts, head))
+    return Prepared(plan, preparation, head, parts, ready, inputs, _sample(table, plan, parts, ready, head))
 
 
-def measured_part(parts: Parts) -> str:
-    """The part that says how good a model is: test, or what comes nearest to it."""
-    return next(part for part in ("test", "validation", "train") if len(getattr(parts, part)))
-
-
-def _sample(table: Table, plan: Plan, parts: Parts, head: Head) -> Sample:
-    part = measured_part(parts)
+def _sample(table: Table, plan: Plan, parts: Parts, ready: Mapping[str, Rows], head: Head) -> Sample:
+    part = next(part for part in ("test", "validation", "train") if len(ready[part]))
     rows = getattr(parts, part)
     _, known = encode_targets(table.columns[plan.target["name"]][rows], head)
     names = [item.name for item in plan.treatments if item.policy is not None]

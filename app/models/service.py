@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
@@ -23,16 +23,9 @@ from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow
 
 
 def add_version(
-    session: Session,
-    job: JobRow,
-    *,
-    manifest: dict[str, Any],
-    metrics: dict[str, Any],
-    weights: Blob,
-    graph: Blob,
-    evaluation: Blob,
+    session: Session, job: JobRow, *, manifest: dict[str, Any], metrics: dict[str, Any], files: Mapping[str, Blob]
 ) -> int:
-    """Store a job's result under the next free number and return that number."""
+    """Store a job's result, with its weights, graph and evaluation, under the next free number; returns that."""
     audit.take_turn(session, job.project_id)
     model = _open(session, job.project_id, job.model or "")
     number = session.scalars(
@@ -52,13 +45,13 @@ def add_version(
             spec=manifest["spec"]["name"],
             task=manifest["task"],
             manifest=manifest,
-            weights_sha256=weights.sha256,
-            graph_sha256=graph.sha256,
-            evaluation_sha256=evaluation.sha256,
-            digests=_digests(job, manifest, weights, graph) | {"evaluation": evaluation.sha256},
+            weights_sha256=files["weights"].sha256,
+            graph_sha256=files["graph"].sha256,
+            evaluation_sha256=files["evaluation"].sha256,
+            digests=_digests(job, manifest, files),
             lineage={"job": job.id, "dataset": job.dataset_id, "digests": job.digests},
             metrics=metrics,
-            size_bytes=weights.size_bytes + graph.size_bytes,
+            size_bytes=files["weights"].size_bytes + files["graph"].size_bytes,
             created_at=now(),
         )
     )
@@ -66,10 +59,9 @@ def add_version(
     return number
 
 
-def _digests(job: JobRow, manifest: dict[str, Any], weights: Blob, graph: Blob) -> dict[str, str]:
+def _digests(job: JobRow, manifest: dict[str, Any], files: Mapping[str, Blob]) -> dict[str, str]:
     return {
-        "weights": weights.sha256,
-        "graph": graph.sha256,
+        **{name: files[name].sha256 for name in ("weights", "graph", "evaluation")},
         "manifest": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
         "dataset": job.digests["dataset"],
         "table": job.digests["table"],

@@ -50,7 +50,8 @@ class Spread(nn.Module):
         self.scale_N = torch.where(deviation_N > 0, deviation_N, 1.0).float()
         self.num_numbers = layout.num_numbers
         self.plain = [place for place in range(layout.num_numbers, layout.num_inputs) if place not in layout.indexed]
-        self.slots = {place: _frequent(x_BF[:, place]) for place in layout.indexed}
+        # Repeated numbers are there as numbers; a linear model has no use for their levels.
+        self.slots = {place: _frequent(x_BF[:, place]) for place, block in layout.places if block.encoding == "index"}
         self.width = self.num_numbers + len(self.plain) + sum(len(slots) for slots in self.slots.values())
 
     def forward(self, x_BF: Tensor) -> Tensor:
