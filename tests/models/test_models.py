@@ -29,7 +29,7 @@ def test_a_version_tells_what_it_is_made_of(client: TestClient, trained: Trained
     assert (read["model"], read["version"], read["reference"], read["status"]) == ("penguins", 1, "penguins@1", "ready")
     assert read["digests"]["weights"] == hashlib.sha256(trained.weights).hexdigest()
     assert read["digests"]["dataset"] == hashlib.sha256(trained.sent).hexdigest()
-    assert set(read["digests"]) == {"weights", "graph", "manifest", "dataset", "table"}
+    assert set(read["digests"]) == {"weights", "graph", "evaluation", "manifest", "dataset", "table"}
     assert read["lineage"]["job"].startswith("job_")
     assert read["size_bytes"] == len(trained.weights) + len(trained.graph)
     assert read["metrics"] == trained.metrics
