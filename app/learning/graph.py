@@ -14,10 +14,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-OPSET = 20
+from app.learning.tree_graph import tree_nodes
+
+OPSETS = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
 IR_VERSION = 10
 LEAVES_AS_IS = (nn.Identity, nn.Dropout)
 SIMPLE: dict[type[nn.Module], str] = {
@@ -54,30 +57,57 @@ class Writer:
         self.last = name
         return name
 
+    def apply(self, operator: str, value: str, *more: str, **attributes: Any) -> str:
+        """Apply an operator to a value (and `more`), and make its result the last value."""
+        self.last = value
+        return self.add(operator, *more, **attributes)
+
     def module(self, module: nn.Module, value: str) -> str:
         """Apply a module to a value, and make its result the last value. Raises: Unwritable."""
         self.last = value
         _write_module(self, module)
         return self.last
 
-    def columns(self, value: str, positions: Sequence[int], *, squeeze: bool = False) -> str:
-        """Take columns of a value (rows, columns) in this order; `squeeze` makes one column a vector."""
-        numbers = np.array(positions[0] if squeeze else positions, np.int64)
-        self.weights.append(numpy_helper.from_array(numbers, f"w{len(self.weights)}"))
-        self.last = value
-        return self.add("Gather", self.weights[-1].name, axis=1)
+    def flattened(self, value: str) -> str:
+        """Put all but the rows of a value side by side."""
+        shape = self.constant(np.array([0, -1], np.int64))
+        return self.apply("Reshape", value, shape)
 
-    def concat(self, values: Sequence[str]) -> str:
-        """Put values (rows, columns) side by side."""
-        self.last = values[0]
-        return self.add("Concat", *values[1:], axis=1)
+    def trees(
+        self,
+        *,
+        features: NDArray[np.int64],
+        thresholds: NDArray[np.float32],
+        left: NDArray[np.int64],
+        right: NDArray[np.int64],
+        values: NDArray[np.float32],
+        starts: NDArray[np.float32],
+    ) -> str:
+        """Apply trees (see ensemble/trees.py) to the last value: the sum of the leaves for each output."""
+        nodes = tree_nodes(features, thresholds, left, right, values, len(starts))
+        return self.add(
+            "TreeEnsembleRegressor", domain="ai.onnx.ml", n_targets=len(starts), aggregate_function="SUM",
+            post_transform="NONE", base_values=starts.tolist(), **nodes,
+        )  # fmt: skip
 
-    def weight(self, tensor: torch.Tensor | None) -> str:
-        """Store a tensor inside the graph and return its name."""
-        array = np.zeros(0, np.float32) if tensor is None else tensor.detach().numpy()
+    def constant(self, array: NDArray[Any]) -> str:
+        """Store an array inside the graph and return its name."""
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(array, name))
         return name
+
+    def columns(self, value: str, positions: Sequence[int], *, squeeze: bool = False) -> str:
+        """Take columns of a value (rows, columns) in this order; `squeeze` makes one column a vector."""
+        numbers = np.array(positions[0] if squeeze else positions, np.int64)
+        return self.apply("Gather", value, self.constant(numbers), axis=1)
+
+    def concat(self, values: Sequence[str]) -> str:
+        """Put values (rows, columns) side by side."""
+        return self.apply("Concat", *values, axis=1)
+
+    def weight(self, tensor: torch.Tensor | None) -> str:
+        """Store a tensor inside the graph and return its name."""
+        return self.constant(np.zeros(0, np.float32) if tensor is None else tensor.detach().numpy())
 
 
 def write_graph(network: nn.Module, task: str, num_inputs: int, temperature: float = 1.0) -> bytes | None:
@@ -95,7 +125,7 @@ def write_graph(network: nn.Module, task: str, num_inputs: int, temperature: flo
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", num_inputs])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", None])]
     body = helper.make_graph(writer.nodes, "answer", inputs, outputs, writer.weights)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model = helper.make_model(body, opset_imports=OPSETS, ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     graph: bytes = model.SerializeToString()
     return graph
@@ -123,6 +153,8 @@ def _write_module(writer: Writer, module: nn.Module) -> None:
         writer.add("LeakyRelu", alpha=module.negative_slope)
     elif type(module) is nn.SiLU:
         _write_silu(writer)
+    elif type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+        writer.add("Flatten", axis=1)
     else:
         _write_normalization(writer, module)
 

@@ -17,7 +17,7 @@ from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
 from app.learning.policies import CategoryPolicy, ExtraColumns, PreparationParams, Treatment, treatments
 from app.learning.problems import problems_of
-from app.learning.spec import CLASSIFICATION, LOSSES, Spec, Task, TrainingParams, defaults_of_optimizer
+from app.learning.spec import CLASSIFICATION, LOSSES, Params, Spec, Task, TrainingParams, defaults_of_optimizer
 from app.learning.splits import Split, resolve_split
 from app.learning.tasks import choose_task
 
@@ -35,7 +35,7 @@ class Plan:
     spec: Spec
     task: Task
     target: Column
-    params: TrainingParams
+    params: Params
     preparation: PreparationParams
     split: Split
     seed: int
@@ -46,7 +46,8 @@ class Plan:
     @property
     def loss(self) -> str:
         """Return the loss that `auto` stands for."""
-        return LOSSES[self.task][0] if self.params.loss == "auto" else self.params.loss
+        stated = self.params.loss if isinstance(self.params, TrainingParams) else "auto"
+        return LOSSES[self.task][0] if stated == "auto" else stated
 
     def to_json(self) -> dict[str, Any]:
         """Return the resolved request; sizes are estimates until the training rows are known."""
@@ -55,7 +56,7 @@ class Plan:
             "spec_version": self.spec.version,
             "task": self.task,
             "target": self.target["name"],
-            "params": self.params.model_dump(mode="json") | {"loss": self.loss},
+            "params": self.params.model_dump(mode="json") | ({"loss": self.loss} if self.spec.build else {}),
             # What was not said stays unsaid, because the data set's own policies come before our defaults.
             "preparation": self.preparation.model_dump(mode="json", exclude_unset=True),
             "split": self.split.model_dump(mode="json"),
@@ -129,7 +130,7 @@ def _validate(model: type[Model], data: Mapping[str, Any] | None, where: str) ->
         raise LearningError(problems[0]["detail"], pointer=problems[0]["pointer"], errors=problems) from None
 
 
-def _params(recipe: Spec, params: Mapping[str, Any] | None, task: Task, num_rows: int) -> TrainingParams:
+def _params(recipe: Spec, params: Mapping[str, Any] | None, task: Task, num_rows: int) -> Params:
     """Fill in what is not said, weakest first: the spec's defaults, those of the task, those of the optimizer."""
     stated = {} if params is None else params
     if not isinstance(stated, Mapping):
@@ -158,7 +159,9 @@ def _check_task(spec: Spec, task: Task) -> None:
         raise LearningError(f"Spec {spec.name} does not solve the task {task}.", pointer="/task")
 
 
-def _check_loss(params: TrainingParams, task: Task) -> None:
+def _check_loss(params: Params, task: Task) -> None:
+    if not isinstance(params, TrainingParams):
+        return
     if params.loss != "auto" and params.loss not in LOSSES[task]:
         fitting = ", ".join(LOSSES[task])
         raise LearningError(f"Loss {params.loss} does not fit the task {task}; use {fitting}.", pointer="/params/loss")
@@ -215,7 +218,7 @@ def _num_outputs(task: Task, target: Column) -> int:
     return num_classes
 
 
-def _check_size(num_parameters: int, max_parameters: int, params: TrainingParams) -> None:
+def _check_size(num_parameters: int, max_parameters: int, params: Params) -> None:
     if num_parameters > max_parameters:
         raise LearningError(
             f"The network would have {num_parameters:,} parameters; at most {max_parameters:,} are allowed.",

@@ -204,7 +204,8 @@ def _tell_rare_classes(classes: Values | None, parts: Parts, emit: Emit) -> None
 
 
 def _tell_empty_parts(parts: Parts, plan: Plan, emit: Emit) -> None:
-    if not len(parts.validation) and plan.params.early_stopping is not None:
+    stops_early = getattr(plan.params, "early_stopping", None) is not None
+    if not len(parts.validation) and stops_early:
         message = "There is no validation row, so no epoch can be told to be the best: all run, the last one is kept."
         emit({"type": "event", "level": "warning", "message": message, "data": {"part": "validation"}})
     if not len(parts.test):

@@ -71,6 +71,12 @@ APPLIES: dict[str, frozenset[str]] = {
 RISING = ("one_cycle", "coslog4")
 
 
+class Params(BaseModel):
+    """What every spec's parameters are: strict, frozen, each with a default."""
+
+    model_config = STRICT
+
+
 class EarlyStopping(BaseModel):
     """Stop when the validation loss has not improved for a while; the best epoch's weights are kept."""
 
@@ -80,7 +86,7 @@ class EarlyStopping(BaseModel):
     min_delta: float = Field(0.0, ge=0.0, le=1e6, description="An improvement smaller than this does not count.")
 
 
-class TrainingParams(BaseModel):
+class TrainingParams(Params):
     """Optimisation parameters; a spec's own parameters are a subclass.
 
     Source: gradient descent, Cauchy 1847; momentum, Polyak 1964, and Nesterov 1983 in the form of Sutskever
@@ -89,8 +95,6 @@ class TrainingParams(BaseModel):
     al. 2024, with steps as long as in Liu et al., arXiv 2502.16982; schedule-free AdamW, Defazio et al., arXiv
     2405.15682; coslog4 and flat_cosine, Holzmüller et al., arXiv 2407.04491.
     """
-
-    model_config = STRICT
 
     epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows.", json_schema_extra=BASIC)
     learning_rate: float = Field(
@@ -236,7 +240,8 @@ class Spec:
     global generator; `num_parameters(layout, num_outputs, params)` counts them without torch. `preparation`
     holds policies that it prefers to ours, under "numeric" and "category"; `takes_indices` says that it can read
     categories as numbers of slots. `defaults(task, num_rows, stated)` are the defaults that depend on the task, on the
-    rows of the data set and on what the request states. A network may also be `Grouped` and `FittedToData`.
+    rows of the data set and on what the request states. A network may also be `Grouped` and `FittedToData`. An ensemble
+    has no `build`: it learns networks of other specs.
     """
 
     name: str
@@ -244,12 +249,22 @@ class Spec:
     summary: str
     source: str
     tasks: tuple[Task, ...]
-    params: type[TrainingParams]
-    build: Build
+    params: type[Params]
+    build: Build | None
     num_parameters: Callable[[Layout, int, Any], int]
     preparation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     takes_indices: bool = False
     defaults: Defaults = no_defaults
+
+
+def as_network(spec: Spec, params: Params) -> tuple[Build, TrainingParams]:
+    """Return how the one network of a spec is built, and the parameters of its training.
+
+    Raises: TypeError of an ensemble, which has none.
+    """
+    if spec.build is None or not isinstance(params, TrainingParams):
+        raise TypeError(f"{spec.name} is no spec of a network")
+    return spec.build, params
 
 
 def describe(spec: Spec) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from app.learning.memory import Meter, is_refusal, wanted_bytes
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, Rows, prepare
 from app.learning.reporting import Control, Reporter
-from app.learning.spec import FittedToData
+from app.learning.spec import FittedToData, as_network
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
@@ -113,11 +113,12 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
 
 def make_training(prepared: Prepared) -> Training:
     """Return the training of prepared data: a network from the spec, its initial weights from the seed."""
-    plan, params = prepared.plan, prepared.plan.params
+    plan = prepared.plan
+    build, params = as_network(plan.spec, plan.params)
     dtype = DTYPES[params.dtype]
     torch.manual_seed(plan.seed)
     train, validation = prepared.rows["train"], prepared.rows["validation"]
-    network = plan.spec.build(prepared.preparation.layout, prepared.head.num_outputs, params, dtype)
+    network = build(prepared.preparation.layout, prepared.head.num_outputs, params, dtype)
     balance = None
     if params.class_weights == "balanced":
         num_classes = len(prepared.head.classes)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from app.learning.ensemble.encoders import MAX_STATISTICS, fit_encoder, look_at, target_columns
+from app.learning.ensemble.encoders import fit_encoder, target_columns
+from app.learning.ensemble.looks import MAX_STATISTICS, look_at
 from app.learning.export import Answer, export
 from app.learning.layout import Block, Layout
 
@@ -32,7 +33,7 @@ def test_few_categories_are_kept_and_many_become_statistics() -> None:
     assert looks.kept == (0, 1, 2, 3, 4, 5)
     assert looks.looked_up == ((6, 500),)
     assert looks.layout == Layout(4, 3, (Block("index", 3),))
-    assert look_at(LAYOUT, 1, levels=True).looked_up == ((5, 3), (6, 500), (7, 12))
+    assert look_at(LAYOUT, 1, levels=True).looked_up == ((6, 500), (7, 12))
 
 
 def test_the_number_of_statistics_is_bounded_and_columns_of_many_slots_go_first() -> None:

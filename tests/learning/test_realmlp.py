@@ -71,7 +71,7 @@ def test_scales_learn_six_times_as_fast_and_biases_do_not_decay() -> None:
     weight, bias = groups[id(network.linears[0].weight)], groups[id(network.linears[0].bias)]
     assert groups[id(network.scale)]["rate_factor"] == 6.0 * weight["rate_factor"]
     assert (weight["weight_decay"], bias["weight_decay"]) == (0.02, 0.0)
-    assert groups[id(network.numbers.weight)]["rate_factor"] == bias["rate_factor"] == 0.1
+    assert groups[id(network.numbers[1].weight)]["rate_factor"] == bias["rate_factor"] == 0.1
 
 
 def test_dropout_and_decay_are_gone_at_the_end_of_the_training() -> None:

@@ -13,7 +13,6 @@ by scikit-learn's TargetEncoder. Deterministic: a function of the rows and the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,52 +20,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import Tensor, nn
 
+from app.learning.ensemble.looks import MAX_CLASSES, Looks, look_at
 from app.learning.graph import Writer
-from app.learning.layout import INDICES, Layout
+from app.learning.layout import Layout
 
 SHRINKAGE_ROWS = 10.0
 INNER_FOLDS = 5
-# Up to so many slots an embedding can be learned for each; where there are more, only the statistics speak.
-MAX_EMBEDDED_SLOTS = 64
-MAX_STATISTICS = 96
-MAX_CLASSES = 8
 SMALLEST_SHARE = 1e-4
 STREAM = 0x57A7
 
 Floats = NDArray[np.float64]
 Columns = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """Which columns of x_BF a member gets as they are, and of which it gets statistics."""
-
-    kept: tuple[int, ...]
-    looked_up: tuple[tuple[int, int], ...]
-    layout: Layout
-
-
-def look_at(layout: Layout, num_targets: int, *, levels: bool) -> Looks:
-    """Decide what a member gets of these inputs; `levels` also counts statistics of repeated numbers.
-
-    Categories of few slots are kept as they are, with statistics where there are too many to be told apart one by one
-    (or `levels`). No more than MAX_STATISTICS inputs come of it: columns with many slots go first.
-    """
-    plain, looked_up, embedded = list(range(layout.num_numbers + layout.num_flags)), [], []
-    for position, block in layout.places:
-        if block.encoding not in INDICES:
-            plain += range(position, position + block.num_inputs)
-            continue
-        is_category = block.encoding == "index"
-        if is_category and block.num_slots <= MAX_EMBEDDED_SLOTS:
-            embedded.append((position, block))
-        if levels or (is_category and block.num_slots > MAX_EMBEDDED_SLOTS):
-            looked_up.append((position, block.num_slots))
-    most = MAX_STATISTICS // (num_targets + 1)
-    chosen = tuple(sorted(sorted(looked_up, key=lambda item: -item[1])[:most]))
-    num_numbers = layout.num_numbers + len(chosen) * (num_targets + 1)
-    seen = Layout(num_numbers, len(plain) - layout.num_numbers, tuple(block for _, block in embedded))
-    return Looks((*plain, *(position for position, _ in embedded)), chosen, seen)
 
 
 class Encoder(nn.Module):

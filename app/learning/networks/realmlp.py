@@ -19,6 +19,7 @@ from app.learning.embedded import category_width
 from app.learning.graph import Writer
 from app.learning.layout import Layout
 from app.learning.networks.categories import FlatCategories
+from app.learning.networks.piecewise import PiecewiseNumbers
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"selu": functional.selu, "mish": functional.mish}
 OPERATORS = {"selu": "Selu", "mish": "Mish"}
@@ -68,8 +69,25 @@ class LearnedActivation(nn.Module):
         writer.add("Add", x)
 
 
+class Bend(nn.Module):
+    """y = x / sqrt(1 + (x/3)^2): the same around zero, and hardly more than 3 beyond."""
+
+    def forward(self, x_BN: Tensor) -> Tensor:
+        """Return y, shaped as x."""
+        return x_BN / torch.sqrt(1.0 + (x_BN / BEND) ** 2)
+
+    def write(self, writer: Writer) -> None:
+        """Add the same to a graph."""
+        x = writer.last
+        writer.add("Div", writer.weight(torch.tensor(BEND)))
+        writer.add("Mul", writer.last)
+        writer.add("Add", writer.weight(torch.tensor(1.0)))
+        root = writer.add("Sqrt")
+        writer.apply("Div", x, root)
+
+
 class PeriodicNumbers(nn.Module):
-    """Each number bent to x / sqrt(1 + (x/3)^2), beside D linear functions of cosines of it (PBLD embeddings)."""
+    """Each number beside D linear functions of cosines of it (PBLD embeddings)."""
 
     def __init__(self, num_numbers: int, num_frequencies: int, scale: float, width: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -80,22 +98,15 @@ class PeriodicNumbers(nn.Module):
         self.bias = nn.Parameter(_uniform(bound, num_numbers, width, dtype=dtype))
 
     def forward(self, x_BN: Tensor) -> Tensor:
-        """Return the values (rows, N (1 + D))."""
-        bent_BN1 = (x_BN / torch.sqrt(1.0 + (x_BN / BEND) ** 2)).unsqueeze(2)
-        waves_BNH = torch.cos(bent_BN1 * (2.0 * math.pi * self.frequency) + self.phase)
+        """Return the values (rows, N, 1 + D)."""
+        x_BN1 = x_BN.unsqueeze(2)
+        waves_BNH = torch.cos(x_BN1 * (2.0 * math.pi * self.frequency) + self.phase)
         mixed_BND = torch.bmm(waves_BNH.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
-        return torch.cat([bent_BN1, mixed_BND], dim=2).flatten(1)
+        return torch.cat([x_BN1, mixed_BND], dim=2)
 
     def write(self, writer: Writer) -> None:
         """Add the same to a graph."""
-        x = writer.last
-        writer.add("Div", writer.weight(torch.tensor(BEND)))
-        writer.add("Mul", writer.last)
-        writer.add("Add", writer.weight(torch.tensor(1.0)))
-        root = writer.add("Sqrt")
-        writer.last = x
-        writer.add("Div", root)
-        bent = writer.add("Unsqueeze", writer.weight(torch.tensor([2])))
+        x = writer.add("Unsqueeze", writer.weight(torch.tensor([2])))
         writer.add("Mul", writer.weight(2.0 * math.pi * self.frequency))
         writer.add("Add", writer.weight(self.phase))
         writer.add("Cos")
@@ -103,13 +114,17 @@ class PeriodicNumbers(nn.Module):
         writer.add("MatMul", writer.weight(self.weight))
         writer.add("Transpose", perm=[1, 0, 2])
         mixed = writer.add("Add", writer.weight(self.bias))
-        writer.last = bent
-        writer.add("Concat", mixed, axis=2)
-        writer.add("Flatten", axis=1)
+        writer.apply("Concat", x, mixed, axis=2)
 
 
 def _uniform(bound: float, *shape: int, dtype: torch.dtype) -> Tensor:
     return (torch.rand(*shape, dtype=dtype) * 2.0 - 1.0) * bound
+
+
+def _number_embedding(num_numbers: int, params: Any, dtype: torch.dtype) -> nn.Module:
+    if params.number_embedding == "piecewise_linear":
+        return PiecewiseNumbers(num_numbers, params.num_bins, params.number_width, dtype)
+    return PeriodicNumbers(num_numbers, params.num_frequencies, params.frequency_scale, params.number_width, dtype)
 
 
 class RealMLP(nn.Module):
@@ -121,9 +136,7 @@ class RealMLP(nn.Module):
     def __init__(self, layout: Layout, num_outputs: int, params: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.num_numbers = layout.num_numbers
-        self.numbers = PeriodicNumbers(
-            layout.num_numbers, params.num_frequencies, params.frequency_scale, params.number_width, dtype
-        )
+        self.numbers = nn.Sequential(Bend(), _number_embedding(layout.num_numbers, params, dtype), nn.Flatten())
         self.categories = FlatCategories(layout, params.max_one_hot, params.category_width, std=1.0, dtype=dtype)
         width = layout.num_numbers * (1 + params.number_width)
         width += category_width(layout, params.max_one_hot, params.category_width)
@@ -136,7 +149,10 @@ class RealMLP(nn.Module):
         self.register_buffer("high", torch.tensor(NO_BOUND, dtype=dtype))
 
     def fit(self, x_BF: Tensor, y_B: Tensor, task: str) -> None:
-        """Remember the range of the targets of a regression."""
+        """Remember the range of the targets of a regression, and the quantiles of the numbers."""
+        bend, embedding, _ = self.numbers
+        if isinstance(embedding, PiecewiseNumbers):
+            embedding.fit(bend(x_BF[:, : self.num_numbers]))
         if task == "regression":
             self.low.copy_(y_B.min())
             self.high.copy_(y_B.max())

@@ -57,7 +57,11 @@ class RealMLPParams(TrainingParams):
     activation: Literal["selu", "mish"] = Field(
         "selu", description="The function f of the learned activations; mish in a regression, unless given."
     )
-    num_frequencies: int = Field(16, ge=1, le=1024, description="Cosines for each number.")
+    number_embedding: Literal["periodic", "piecewise_linear"] = Field(
+        "periodic", description="What is learned of each number beside itself: of its cosines, or of bins it lies in."
+    )
+    num_bins: int = Field(16, ge=1, le=1024, description="piecewise_linear: bins between quantiles of each number.")
+    num_frequencies: int = Field(16, ge=1, le=1024, description="periodic: cosines for each number.")
     frequency_scale: float = Field(0.1, ge=1e-6, le=1e3, description="Standard deviation of their first frequencies.")
     number_width: int = Field(3, ge=1, le=256, description="Values learned for each number, beside itself.")
     max_one_hot: int = Field(9, ge=0, le=10_000, description="Categories with more slots become learned vectors.")
@@ -92,7 +96,10 @@ def build(layout: Layout, num_outputs: int, params: RealMLPParams, dtype: dtype)
 
 def num_parameters(layout: Layout, num_outputs: int, params: RealMLPParams) -> int:
     """Return the number of all that is learned: embeddings, scales, layers and activations."""
-    of_one_number = 2 * params.num_frequencies + (params.num_frequencies + 1) * params.number_width
+    if params.number_embedding == "periodic":
+        of_one_number = 2 * params.num_frequencies + (params.num_frequencies + 1) * params.number_width
+    else:
+        of_one_number = (params.num_bins + 1) * params.number_width
     width = layout.num_numbers * (1 + params.number_width)
     width += category_width(layout, params.max_one_hot, params.category_width)
     linear = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise([width, *params.hidden, num_outputs]))

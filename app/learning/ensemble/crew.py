@@ -1,0 +1,194 @@
+"""Tasks that do not need each other, each in a forked process, a few at a time, one core each.
+
+The caller must not have computed a gradient: torch's engine does not survive a fork. A task tells its progress in
+JSON lines on a pipe and leaves its result in a file; nothing is pickled, and a task whose parent has gone ends at its
+next line. Deterministic: what a task computes does not depend on the others, nor on how many run at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from app.learning.errors import LearningError, OutOfMemory
+
+POLL_SECONDS = 0.05
+# What a task may take to end after it was asked to: the epoch it is in, and writing its result.
+ENDING_SECONDS = 30.0
+EXIT_BUG = 70
+
+Message = dict[str, Any]
+Tell = Callable[[Message], None]
+# Asked before every step; True means: end now, with the best so far.
+IsOver = Callable[[], bool]
+Work = Callable[[int, Tell, IsOver], None]
+
+
+@dataclass
+class _Hand:
+    """One running task: its process, the pipe that it tells through, the pipe on which it is asked to end."""
+
+    number: int
+    pid: int
+    told_fd: int
+    ask_fd: int
+    rest: bytearray = field(default_factory=bytearray)
+    failure: Message | None = None
+
+
+class Crew:
+    """Runs `work(number, tell, is_over)` for numbers of tasks, up to `size` processes at a time."""
+
+    def __init__(self, size: int, work: Work) -> None:
+        self._size, self._work = size, work
+        self._hands: dict[int, _Hand] = {}
+
+    def run(
+        self,
+        numbers: Sequence[int],
+        *,
+        hear: Callable[[int, Message], None],
+        done: Callable[[int, Message | None], None],
+        may_begin: Callable[[int], bool],
+        poll: Callable[[], str | None],
+    ) -> str | None:
+        """Run the tasks in this order; returns None when all have ended, else what `poll` said.
+
+        `hear(number, message)` is called for what a task tells, `done(number, failure)` when it has ended, with the
+        `code` and `message` of what it failed of. From the first task on that may not begin, none is begun. When `poll`
+        answers "paused" or "cancelled", running tasks are killed; for any other word they are asked to end with what
+        they have, and no other is begun.
+        Raises: RuntimeError when a task died of a bug; its log says more.
+        """
+        waiting = list(numbers)
+        reason, deadline = None, float("inf")
+        try:
+            with selectors.DefaultSelector() as selector:
+                while waiting or self._hands:
+                    while waiting and len(self._hands) < self._size:
+                        if may_begin(waiting[0]):
+                            self._begin(waiting.pop(0), selector)
+                        else:
+                            waiting = []
+                    self._listen(selector, hear, done)
+                    if reason is None:
+                        reason = poll()
+                        if reason in ("paused", "cancelled"):
+                            return reason
+                        if reason is not None:
+                            waiting, deadline = [], time.monotonic() + ENDING_SECONDS
+                            self._ask_to_end()
+                    elif time.monotonic() > deadline:
+                        return reason
+        finally:
+            self._kill()
+        return reason
+
+    def _begin(self, number: int, selector: selectors.BaseSelector) -> None:
+        told_fd, tell_fd = os.pipe()
+        asked_fd, ask_fd = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            for hand in self._hands.values():
+                os.close(hand.told_fd)
+                os.close(hand.ask_fd)
+            os.close(told_fd)
+            os.close(ask_fd)
+            _child(self._work, number, tell_fd, asked_fd)
+        os.close(tell_fd)
+        os.close(asked_fd)
+        hand = self._hands[told_fd] = _Hand(number, pid, told_fd, ask_fd)
+        selector.register(told_fd, selectors.EVENT_READ, hand)
+
+    def _listen(
+        self,
+        selector: selectors.BaseSelector,
+        hear: Callable[[int, Message], None],
+        done: Callable[[int, Message | None], None],
+    ) -> None:
+        for key, _ in selector.select(POLL_SECONDS):
+            hand: _Hand = key.data
+            chunk = os.read(hand.told_fd, 1 << 16)
+            if not chunk:
+                selector.unregister(hand.told_fd)
+                self._end(hand)
+                done(hand.number, hand.failure)
+                continue
+            *lines, rest = bytes(hand.rest + chunk).split(b"\n")
+            hand.rest = bytearray(rest)
+            for line in lines:
+                message = json.loads(line)
+                if "failure" in message:
+                    hand.failure = message["failure"]
+                else:
+                    hear(hand.number, message)
+
+    def _end(self, hand: _Hand) -> None:
+        del self._hands[hand.told_fd]
+        os.close(hand.told_fd)
+        os.close(hand.ask_fd)
+        _, status = os.waitpid(hand.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGKILL:
+            hand.failure = {"code": OutOfMemory.code, "message": "The process of a member was killed."}
+        elif code != 0:
+            raise RuntimeError(f"task {hand.number} ended with status {code}")
+
+    def _ask_to_end(self) -> None:
+        for hand in self._hands.values():
+            with contextlib.suppress(BrokenPipeError):
+                os.write(hand.ask_fd, b"end\n")
+
+    def _kill(self) -> None:
+        for hand in self._hands.values():
+            os.kill(hand.pid, signal.SIGKILL)
+            os.waitpid(hand.pid, 0)
+            os.close(hand.told_fd)
+            os.close(hand.ask_fd)
+        self._hands.clear()
+
+
+def _child(work: Work, number: int, tell_fd: int, asked_fd: int) -> NoReturn:
+    """Do the work, then leave without running the parent's exit handlers."""
+    code = EXIT_BUG
+    os.set_blocking(asked_fd, False)
+
+    def tell(message: Message) -> None:
+        line = memoryview(json.dumps(message, allow_nan=False).encode() + b"\n")
+        while line:
+            line = line[os.write(tell_fd, line) :]
+
+    def is_over() -> bool:
+        try:
+            return os.read(asked_fd, 16) is not None
+        except BlockingIOError:
+            return False
+
+    try:
+        work(number, tell, is_over)
+        code = 0
+    except LearningError as error:
+        tell({"failure": {"code": error.code, "message": error.message}})
+        code = 0
+    except MemoryError:
+        tell({"failure": {"code": OutOfMemory.code, "message": "It needs more memory than it may use."}})
+        code = 0
+    except BrokenPipeError:
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,108 @@
+"""Tasks in processes of their own: told apart, bounded in number, ended when asked, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.learning.ensemble.crew import Crew, IsOver, Message, Tell
+from app.learning.errors import LearningError
+
+Done = list[tuple[int, Message | None]]
+
+
+def run(crew: Crew, numbers: range, poll: Callable[[], str | None] = lambda: None, **more: Any) -> tuple[Any, Done]:
+    """Run tasks; why it ended, and what was done with which failure."""
+    done: Done = []
+    calls: dict[str, Any] = {"hear": lambda number, message: None, "may_begin": lambda number: True} | more
+    reason = crew.run(numbers, done=lambda number, failure: done.append((number, failure)), poll=poll, **calls)
+    return reason, done
+
+
+def test_tasks_run_a_few_at_a_time_and_tell_what_they_do(tmp_path: Path) -> None:
+    heard: dict[int, list[Message]] = {}
+
+    def work(number: int, tell: Tell, is_over: IsOver) -> None:
+        (tmp_path / f"{number}").touch()
+        tell({"at_once": len(list(tmp_path.iterdir()))})
+        time.sleep(0.1)
+        tell({"text": "x" * 200_000})
+        (tmp_path / f"{number}").unlink()
+
+    def hear(number: int, message: Message) -> None:
+        heard.setdefault(number, []).append(message)
+
+    reason, done = run(Crew(2, work), range(5), hear=hear)
+    assert reason is None
+    assert sorted(done) == [(number, None) for number in range(5)]
+    assert max(messages[0]["at_once"] for messages in heard.values()) <= 2
+    assert all(len(messages[1]["text"]) == 200_000 for messages in heard.values())
+
+
+def test_a_task_that_fails_says_why_and_the_others_go_on() -> None:
+    def work(number: int, tell: Tell, is_over: IsOver) -> None:
+        if number == 1:
+            raise LearningError("It cannot be learned.", code="hopeless")
+        if number == 2:
+            raise MemoryError
+
+    _, done = run(Crew(2, work), range(4))
+    failures = dict(done)
+    assert failures[0] is failures[3] is None
+    assert failures[1] == {"code": "hopeless", "message": "It cannot be learned."}
+    assert failures[2] is not None
+    assert failures[2]["code"] == "out-of-memory"
+
+
+def test_a_killed_task_counts_as_one_without_memory() -> None:
+    _, done = run(Crew(1, lambda number, tell, is_over: os.kill(os.getpid(), 9)), range(1))
+    assert done[0][1] is not None
+    assert done[0][1]["code"] == "out-of-memory"
+
+
+def test_a_bug_in_a_task_is_raised(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(number: int, tell: Tell, is_over: IsOver) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(RuntimeError, match="task 0 ended with status 70"):
+        run(Crew(1, work), range(1))
+    assert "ZeroDivisionError: a bug" in capfd.readouterr().err
+
+
+def endless(folder: Path) -> Callable[[int, Tell, IsOver], None]:
+    """Work that goes on until it is asked to end, and then leaves a file."""
+
+    def work(number: int, tell: Tell, is_over: IsOver) -> None:
+        tell({"pid": os.getpid()})
+        while not is_over():
+            time.sleep(0.01)
+        (folder / f"{number}").touch()
+
+    return work
+
+
+@pytest.mark.parametrize(("word", "left"), [("finish", {"0", "1"}), ("paused", set()), ("cancelled", set())])
+def test_running_tasks_end_with_what_they_have_or_are_killed(word: str, left: set[str], tmp_path: Path) -> None:
+    pids: list[int] = []
+    reason, _ = run(
+        Crew(2, endless(tmp_path)),
+        range(5),
+        poll=lambda: word if len(pids) == 2 else None,
+        hear=lambda number, message: pids.append(message["pid"]),
+    )
+    assert reason == word
+    assert {path.name for path in tmp_path.iterdir()} == left
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_from_the_first_task_on_that_may_not_begin_none_is_begun() -> None:
+    reason, done = run(Crew(1, lambda number, tell, is_over: None), range(5), may_begin=lambda number: number != 2)
+    assert reason is None
+    assert [number for number, _ in done] == [0, 1]
