@@ -69,6 +69,6 @@ def _round_step(step: float) -> float:
 def _log_ticks(low: float, high: float) -> list[float]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(1, (last - first) // TICKS_WANTED)
-    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    factors = (1, 2, 5) if high <= 200 * low else (1,)
     found = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
     return [value for value in found if low * 0.999 <= value <= high * 1.001]

@@ -143,6 +143,47 @@ def finish_job(client: "Client", job: JobId) -> Any:
     return client.post(f"/v1/jobs/{job}/finish")
 
 
+@ask(group, "patch", show=show_job)
+def patch_job(
+    client: "Client",
+    job: JobId,
+    priority: Annotated[int | None, typer.Option("--priority", help="Higher runs first.")] = None,
+    wall_seconds: Annotated[float | None, typer.Option("--wall-seconds", help="Stop there and keep the best.")] = None,
+) -> Any:
+    """Change the priority or the time limit of a job that has not ended."""
+    limits = {"limits": {"wall_seconds": wall_seconds}} if wall_seconds is not None else {}
+    return client.patch(f"/v1/jobs/{job}", limits if priority is None else {"priority": priority, **limits})
+
+
+def show_curves(curves: list[dict[str, Any]]) -> None:
+    """Where each curve began, where it is, and how far it went in between."""
+    told = [
+        {
+            "series": each["name"],
+            "per": each["kind"],
+            "points": each["num_points"],
+            "first": each["y"][0],
+            "last": each["y"][-1],
+            "least": min(each["low"] or each["y"]),
+            "greatest": max(each["high"] or each["y"]),
+        }
+        for each in curves
+    ]
+    table("series", "per", "points", "first", "last", "least", "greatest")(told)
+
+
+@ask(group, "metrics", show=show_curves)
+def show_job_metrics(
+    client: "Client",
+    job: JobId,
+    series: Annotated[str | None, typer.Option("--series", help="Names separated by commas; default: all.")] = None,
+    axis: Annotated[str | None, typer.Option("--axis", help="step, epoch or seconds; seen with --json.")] = None,
+    resolution: Annotated[int | None, typer.Option("--resolution", help="Most points of one curve.")] = None,
+) -> Any:
+    """Show the curves of a job: losses, scores, learning rate, throughput, resources."""
+    return client.get(f"/v1/jobs/{job}/metrics", series=series, axis=axis, resolution=resolution)["data"]
+
+
 @ask(group, "retry", show=show_started)
 def retry_job(client: "Client", job: JobId) -> Any:
     """Queue a new job with the plan of one that failed or was cancelled."""

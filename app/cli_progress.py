@@ -37,7 +37,7 @@ def watch(client: "Client", job_id: str) -> dict[str, Any]:
             for event in client.events(job_id):
                 if event.name == "progress":
                     shown.progress(event.data)
-                elif event.name != "done":
+                elif event.name not in ("metrics", "done"):
                     shown.say(event.data["message"])
     except KeyboardInterrupt:
         raise Detached(job_id) from None
@@ -82,6 +82,8 @@ def describe(data: dict[str, Any]) -> str:
     for name, label in (("train_loss", "loss"), ("validation_loss", "validation loss")):
         if data.get(name) is not None:
             parts.append(f"{label} {data[name]:.4f}")
+    if data.get("best_epoch"):
+        parts.append(f"best epoch {data['best_epoch']}")
     if data.get("rows_per_second"):
         parts.append(f"{data['rows_per_second']:,.0f} rows/s")
     return ", ".join(parts)
@@ -89,8 +91,11 @@ def describe(data: dict[str, Any]) -> str:
 
 def remaining(data: dict[str, Any]) -> str:
     """The time left, as far as it is known."""
-    seconds = data.get("seconds_remaining")
-    return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02} left"
+    certain, most = data.get("seconds_remaining"), data.get("seconds_remaining_at_most")
+    seconds = most if certain is None else certain
+    if seconds is None:
+        return ""
+    return f"{'at most ' if certain is None else ''}{int(seconds) // 60}:{int(seconds) % 60:02} left"
 
 
 class Bar:

@@ -99,6 +99,10 @@ class Client:
         """Create or act, once however often it is sent. Raises: ClientError, Unreachable."""
         return self._call("POST", path, json=body, headers={"idempotency-key": uuid.uuid4().hex})
 
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Change some members. Raises: ClientError, Unreachable."""
+        return self._call("PATCH", path, json=body)
+
     def delete(self, path: str) -> Any:
         """Delete. Raises: ClientError, Unreachable."""
         return self._call("DELETE", path)

@@ -30,7 +30,10 @@ class Event(Protocol):
 
 @dataclass(frozen=True)
 class Look:
-    """How the work is at one moment, and the events after those already sent, at most a page of them."""
+    """How the work is at one moment, and the events after those already sent, at most a page of them.
+
+    `unnumbered` are named messages beside the numbered record, such as new points of a curve.
+    """
 
     id: str
     status: str
@@ -38,6 +41,7 @@ class Look:
     has_ended: bool
     progress: dict[str, Any]
     events: Sequence[Event]
+    unnumbered: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
 async def wait_until(read: Callable[[], Row], has_ended: Callable[[Row], bool], *, seconds: float) -> Row:
@@ -67,6 +71,8 @@ async def stream(
             after = event.seq
         if now.revision != last_revision and now.progress:
             yield _message("progress", orjson.dumps(now.progress))
+        for name, data in now.unnumbered:
+            yield _message(name, orjson.dumps(data))
         if now.events or now.revision != last_revision:
             last_sent, last_revision = time.monotonic(), now.revision
         if len(now.events) == PAGE:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow
+from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow, SnapshotRow
 
 # The bytes of a data set that could not be read serve nobody.
 READABLE = DatasetRow.status != "failed"
@@ -15,6 +15,7 @@ NAMES: tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool]], ...] = (
     (DatasetRow.sha256, READABLE),
     (DatasetRow.parquet_sha256, READABLE),
     (CheckpointRow.sha256, true()),
+    (SnapshotRow.graph_sha256, true()),
     (ModelVersionRow.weights_sha256, true()),
     (ModelVersionRow.graph_sha256, true()),
     (ModelVersionRow.evaluation_sha256, ModelVersionRow.evaluation_sha256.is_not(None)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fastapi import Response
@@ -22,6 +22,15 @@ from app.web.routing import Caller, InSession, allow, allow_anybody, router
 routes = router("operations")
 OPEN_METRICS = {"application/openmetrics-text": {"schema": {"type": "string"}}}
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+RUNNING: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "maas_job_progress_ratio": ("Steps done of a running job.", lambda told: told.get("fraction")),
+    "maas_job_rows_per_second": ("Rows a second of a running job.", lambda told: told.get("rows_per_second")),
+    "maas_job_remaining_seconds": ("Most time that is left.", lambda told: told.get("seconds_remaining_at_most")),
+    "maas_job_validation_loss": ("Validation loss of the last epoch.", lambda told: told.get("validation_loss")),
+    "maas_job_cores": ("Cores that a running job keeps busy.", lambda told: _used(told, "cpu_share")),
+    "maas_job_memory_bytes": ("Memory of the process of a running job.", lambda told: _used(told, "rss_bytes")),
+}
 
 
 class Metrics:
@@ -57,8 +66,9 @@ class Metrics:
 class Exposed:
     """The figures of the process, and with them those that only the asking project may see."""
 
-    def __init__(self, registry: CollectorRegistry, jobs: dict[str, int]) -> None:
+    def __init__(self, registry: CollectorRegistry, jobs: dict[str, int], running: Sequence[JobRow]) -> None:
         self._registry = registry
+        self._running = list(_figures_of(running))
         self._jobs = GaugeMetricFamily("maas_jobs", "Jobs of the project, by status.", labels=["status"])
         for status, count in jobs.items():
             self._jobs.add_metric([status], count)
@@ -67,6 +77,22 @@ class Exposed:
         """All of them, as the exposition asks for them."""
         yield from self._registry.collect()
         yield self._jobs
+        yield from self._running
+
+
+def _figures_of(running: Sequence[JobRow]) -> Iterator[Metric]:
+    """What running jobs have told; there are no more of them than workers have slots."""
+    for name, (help_text, find) in RUNNING.items():
+        gauge = GaugeMetricFamily(name, help_text, labels=["job", "model"])
+        for job in running:
+            value = find(job.progress)
+            if value is not None:
+                gauge.add_metric([job.id, job.model or ""], float(value))
+        yield gauge
+
+
+def _used(progress: dict[str, Any], name: str) -> Any:
+    return (progress.get("resources") or {}).get(name)
 
 
 @routes.get("/healthz")
@@ -101,7 +127,8 @@ def metrics(request: Request, caller: Caller, session: InSession) -> Response:
         .group_by(JobRow.status)
     )
     jobs = {row.status: row.num for row in session.execute(query)}
-    content: bytes = generate_latest(Exposed(figures.registry, jobs))  # type: ignore[no-untyped-call]
+    running = session.scalars(select(JobRow).where(JobRow.project_id == caller.project_id, JobRow.status == "running"))
+    content: bytes = generate_latest(Exposed(figures.registry, jobs, running.all()))  # type: ignore[no-untyped-call]
     return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 

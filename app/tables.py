@@ -149,13 +149,36 @@ class JobEventRow(Table):
 
 
 class JobMetricRow(Table):
-    """The values a job reported at one step, such as its losses."""
+    """A point of the curves of a job, which holds all that lies between it and the one before.
+
+    `kind` says what the points of a curve stand for: steps, epochs, or samples of what the job uses. `position`
+    orders them: the step, the epoch, or the milliseconds since the job started.
+    """
 
     __tablename__ = "job_metrics"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
-    epoch: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int]
+    epoch: Mapped[float]
+    seconds: Mapped[float]
     values: Mapped[dict[str, Any]]
+    low: Mapped[dict[str, Any]]
+    high: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SnapshotRow(Table):
+    """The best weights so far of a running job, ready to answer predictions."""
+
+    __tablename__ = "job_snapshots"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    lease_epoch: Mapped[int]
+    epoch: Mapped[int]
+    step: Mapped[int]
+    graph_sha256: Mapped[str] = mapped_column(Digest, index=True)
+    size_bytes: Mapped[int]
+    manifest: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

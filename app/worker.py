@@ -56,7 +56,9 @@ class Worker:
         self._launcher = Launcher(settings.data_dir / "launcher.log")
         folder = settings.data_dir / "attempts"
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._place = Workplace(settings, self._sessions, self._storage, self._launcher, folder.absolute())
+        self._place = Workplace(
+            settings, self._sessions, self._read_sessions, self._storage, self._launcher, folder.absolute()
+        )
         self._attempts: dict[threading.Thread, Attempt] = {}
         self._reaper = Reaper(settings.lease_seconds)
 

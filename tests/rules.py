@@ -49,6 +49,7 @@ ARROWS = {
     ("datasets", "jobs.queue"): "which jobs have ended",
     ("datasets", "models.service"): "what was learned from a data set can go with it",
     ("jobs", "models.service"): "a finished job stores a version",
+    ("jobs", "models.reference"): "and says under which name its best weights answer until then",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
@@ -60,8 +61,10 @@ USES_DATABASE = {
     "audit": "written inside the transaction of the change",
     "health": "readiness asks the database, metrics count jobs",
     "jobs.queue": "every change of a job's status",
-    "jobs.journal": "events, metrics and logs of jobs",
-    "jobs.attempt": "tells a busy database from a fault of the job",
+    "jobs.journal": "events, checkpoints and logs of jobs",
+    "jobs.curves": "the points of curves of jobs",
+    "jobs.watch": "events and new points in one look",
+    "jobs.attempt": "asks what is wanted of its job; tells a busy database from a fault of the job",
     "jobs.submission": "inserting a job queues it",
     "datasets.lineage": "what was made from what",
     "garbage": "what the database names",
@@ -89,6 +92,7 @@ WRITES_FILES = {
     "jobs.executors.local": "the log of an attempt, in the attempt's folder",
     "jobs.training": "the order of an attempt, in the attempt's folder",
     "learning.weights": "writes where its caller says",
+    "learning.snapshots": "the best weights so far, in the attempt folder; the worker stores a copy",
     "learning.train": "results in the attempt folder; the worker stores copies",
 }
 BANNED_MODULES = frozenset(["pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "multiprocessing"])

@@ -88,8 +88,8 @@ def train(http: httpx.Client, dataset: dict[str, Any]) -> dict[str, Any]:
     job = http.get(f"/v1/jobs/{job['id']}", headers={"prefer": "wait=60"}).json()
     assert (job["status"], job["model_version"], job["error"]) == ("succeeded", "penguins@1", None)
     assert job["metrics"]["test"]["accuracy"] > job["metrics"]["baseline"]["test"]["accuracy"]
-    losses = http.get(f"/v1/jobs/{job['id']}/metrics?limit=1000").json()["data"]
-    assert losses[-1]["values"]["train_loss"] < losses[0]["values"]["train_loss"] / 5
+    curve = http.get(f"/v1/jobs/{job['id']}/metrics?series=train_loss").json()["data"][0]
+    assert curve["y"][-1] < curve["y"][0] / 5
     return job
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Sessions
@@ -34,6 +35,7 @@ class Workplace:
 
     settings: Settings
     sessions: Sessions
+    read_sessions: Sessions
     storage: Storage
     launcher: Launcher
     folder: Path
@@ -50,6 +52,7 @@ class Attempt:
         self.leaving = threading.Event()
         self.report = Beat()
         self.control = job.control
+        self.limits = job.limits
         self.last_beat = time.monotonic()
 
     def work(self) -> None:
@@ -80,10 +83,13 @@ class Attempt:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def beat_if_due(self) -> None:
-        """Store what was reported, once a heartbeat and at every new phase; learn what the user asks for."""
+        """Store what was reported, once a heartbeat and at every new phase."""
+        if self.report.phase is not None or time.monotonic() - self.last_beat >= self.place.settings.heartbeat_seconds:
+            self.beat()
+
+    def beat(self) -> None:
+        """Store what was reported; learn what the user asks for."""
         now = time.monotonic()
-        if now - self.last_beat < self.place.settings.heartbeat_seconds and self.report.phase is None:
-            return
         try:
             with self.place.sessions.begin() as session:
                 self.control = queue.beat(session, self.lease, self.report)
@@ -94,6 +100,15 @@ class Attempt:
                 raise
             return
         self.report, self.last_beat = Beat(), now
+
+    def look(self) -> None:
+        """Learn what the user asks for, between two heartbeats."""
+        try:
+            with self.place.read_sessions.begin() as session:
+                asked = select(JobRow.control, JobRow.limits).where(JobRow.id == self.job.id)
+                self.control, self.limits = session.execute(asked).one()._tuple()
+        except SQLAlchemyError:
+            log.warning("the database did not say what is asked of %s", self.job.id)
 
     def stopped(self, reason: str) -> None:
         """The work stopped because it was asked to, or because the worker is leaving."""

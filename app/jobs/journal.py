@@ -1,4 +1,4 @@
-"""What a job leaves behind while it runs: events without gaps, metrics by step, and what its processes wrote."""
+"""What a job leaves behind while it runs: events without gaps, checkpoints, snapshots, and what its processes wrote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.column_types import now
-from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobMetricRow, JobRow
+from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobRow, SnapshotRow
 
 NUM_CHECKPOINTS_KEPT = 2
 
@@ -36,17 +36,6 @@ def append(session: Session, job_id: str, events: Sequence[dict[str, Any]]) -> N
     session.execute(insert(JobEventRow), rows)
 
 
-def append_metrics(session: Session, job_id: str, metrics: Sequence[dict[str, Any]]) -> None:
-    """Store the values of steps: each item has step, epoch and values."""
-    if metrics:
-        session.execute(insert(JobMetricRow), [{"job_id": job_id, "created_at": now(), **row} for row in metrics])
-
-
-def drop_metrics(session: Session, job_id: str, *, after_step: int) -> None:
-    """Forget the values of later steps, which an attempt is going to report again."""
-    session.execute(delete(JobMetricRow).where(JobMetricRow.job_id == job_id, JobMetricRow.step > after_step))
-
-
 def store_checkpoint(session: Session, row: CheckpointRow) -> None:
     """List a checkpoint and forget all but the newest."""
     # An attempt that went on from an older checkpoint reaches the same step again, with the same bytes.
@@ -67,6 +56,17 @@ def list_checkpoints(session: Session, job_id: str) -> Sequence[CheckpointRow]:
     return session.scalars(_by_step(job_id)).all()
 
 
+def store_snapshot(session: Session, job_id: str, snapshot: dict[str, Any]) -> None:
+    """Keep the best weights so far of a job in place of those before."""
+    forget_snapshot(session, job_id)
+    session.execute(insert(SnapshotRow), [{"job_id": job_id, "created_at": now(), **snapshot}])
+
+
+def forget_snapshot(session: Session, job_id: str) -> None:
+    """Drop the best weights so far of a job that has ended: they are a version now, or nothing."""
+    session.execute(delete(SnapshotRow).where(SnapshotRow.job_id == job_id))
+
+
 def append_log(session: Session, job_id: str, attempt: int, text: str) -> None:
     """Store a piece of what a process of the job wrote."""
     last = session.scalars(select(func.max(JobLogRow.seq)).where(JobLogRow.job_id == job_id)).one() or 0
@@ -78,12 +78,6 @@ def list_events(session: Session, job_id: str, *, after: int, limit: int) -> Seq
     """Events with a number above `after`, in order."""
     query = select(JobEventRow).where(JobEventRow.job_id == job_id, JobEventRow.seq > after)
     return session.scalars(query.order_by(JobEventRow.seq).limit(limit)).all()
-
-
-def list_metrics(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[JobMetricRow]:
-    """Metrics of steps above `after`, in order."""
-    query = select(JobMetricRow).where(JobMetricRow.job_id == job_id, JobMetricRow.step > after)
-    return session.scalars(query.order_by(JobMetricRow.step).limit(limit)).all()
 
 
 def list_logs(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[JobLogRow]:

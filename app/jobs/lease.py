@@ -20,10 +20,15 @@ class Lease:
 
 @dataclass
 class Beat:
-    """What an attempt reports in one transaction; an empty one just renews the lease."""
+    """What an attempt reports in one transaction; an empty one just renews the lease.
+
+    `rewind_to` forgets the curves after a step, because the attempt goes on from there.
+    """
 
     progress: dict[str, Any] | None = None
     phase: str | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    rewind_to: int | None = None
+    points: list[dict[str, Any]] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
+    snapshot: dict[str, Any] | None = None

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from app import audit
 from app.column_types import now
 from app.errors import Conflict
-from app.jobs import failures, journal
+from app.jobs import curves, failures, journal
 from app.jobs.lease import Beat, Lease, LeaseLost
 from app.principal import Principal
 from app.tables import CheckpointRow, DatasetRow, JobRow
@@ -84,7 +84,11 @@ def beat(session: Session, lease: Lease, report: Beat) -> str | None:
     if report.progress is not None or report.phase is not None:
         values["revision"] = JobRow.revision + 1
     job = _write(session, lease, **values)
-    journal.append_metrics(session, lease.job_id, report.metrics)
+    if report.rewind_to is not None:
+        curves.drop(session, lease.job_id, after_step=report.rewind_to)
+    curves.append(session, lease.job_id, report.points)
+    if report.snapshot is not None:
+        journal.store_snapshot(session, lease.job_id, report.snapshot)
     for text in report.logs:
         journal.append_log(session, job.id, job.attempt, text)
     journal.append(session, lease.job_id, report.events)
@@ -98,12 +102,6 @@ def save_checkpoint(session: Session, lease: Lease, row: CheckpointRow) -> None:
     journal.append(session, row.job_id, [journal.event("checkpoint", f"Checkpoint at step {row.step}.", step=row.step)])
 
 
-def rewind_metrics(session: Session, lease: Lease, step: int) -> None:
-    """Forget the metrics after a step: the attempt will report them again. Raises: LeaseLost."""
-    _write(session, lease, heartbeat_seq=JobRow.heartbeat_seq + 1)
-    journal.drop_metrics(session, lease.job_id, after_step=step)
-
-
 def succeed(
     session: Session,
     lease: Lease,
@@ -114,6 +112,7 @@ def succeed(
 ) -> None:
     """End well, in the transaction that stores the result: a model version, or a data set. Raises: LeaseLost."""
     job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics)
+    journal.forget_snapshot(session, job.id)
     result = f"{job.model}@{version}" if version else str(job.dataset_id)
     journal.append(session, job.id, [journal.event("status", f"Succeeded: {result}.", status="succeeded")])
     audit.record(session, principal, "job.succeed", job.id, result=result)
@@ -201,11 +200,17 @@ def resume(session: Session, job: JobRow) -> None:
 
 
 def finish(session: Session, job: JobRow) -> None:
-    """Stop training now and keep the best. Raises: Conflict when the job is not running."""
-    if job.status != "running":
-        raise Conflict(f"Only a running job can be finished early; this one is {job.status}.")
+    """Stop training now and keep the best; one that waits with a checkpoint is queued to do just that.
+
+    Raises: Conflict when the job has ended, is being cancelled, or has not learned anything yet.
+    """
+    _refuse_ended(job, "finished early")
     if job.control == "cancel":
         raise Conflict("The job is being cancelled.")
+    if job.status != "running" and journal.newest_checkpoint(session, job.id) is None:
+        raise Conflict(f"The job is {job.status} and has not learned anything yet that could be kept; cancel it.")
+    if job.status == "paused":
+        resume(session, job)
     _ask(session, job, "finish")
 
 
@@ -263,6 +268,7 @@ def _end_cancelled(session: Session, job: JobRow) -> None:
 
 
 def _abandon(session: Session, job: JobRow, error: dict[str, Any]) -> None:
+    journal.forget_snapshot(session, job.id)
     # A data set that was still to be made will never be; whoever waits for it learns why.
     making = (DatasetRow.id == job.dataset_id, DatasetRow.status == "processing")
     if job.kind == "ingest":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Response
+from fastapi import Header, Path, Query, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -14,9 +14,9 @@ from app.jobs.schemas import (
     CheckpointRead,
     EventRead,
     JobCreate,
+    JobPatch,
     JobRead,
     LogRead,
-    MetricRead,
     Status,
     ValidationRead,
 )
@@ -78,12 +78,33 @@ async def get_job(
 ) -> Any:
     """One job; with `Prefer: wait=n` the answer waits up to n seconds for its end."""
     row = await watch.wait_until_done(request.app.state.read_sessions, caller, job_id, seconds=wait)
-    etag = f'"{row.revision}.{row.num_events}"'
+    etag = etag_of(row)
     if is_fresh(if_none_match, etag):
         return Response(status_code=304, headers={"etag": etag})
     response.headers["etag"] = etag
     if row.status not in queue.TERMINAL:
         response.headers["retry-after"] = "1"
+    return show(row)
+
+
+@routes.patch("/v1/jobs/{job_id}")
+@allow("jobs:write")
+def patch_job(
+    request: Request,
+    response: Response,
+    job_id: JobId,
+    body: JobPatch,
+    caller: Caller,
+    session: InSession,
+    if_match: Annotated[str | None, Header(description="The ETag of the job as you read it.")] = None,
+) -> JobRead:
+    """Change the priority of a job or its time limit, which a running one obeys at once; 409 when it has ended."""
+
+    def is_current(row: JobRow) -> bool:
+        return if_match is None or is_fresh(if_match, etag_of(row))
+
+    row = service.change(session, caller, job_id, body, request.app.state.settings, is_current=is_current)
+    response.headers["etag"] = etag_of(row)
     return show(row)
 
 
@@ -148,16 +169,6 @@ async def list_job_events(
     return event_stream.respond(watch.stream(sessions, caller, job_id, after=after, still_allowed=still_allowed))
 
 
-@routes.get("/v1/jobs/{job_id}/metrics")
-@allow("read")
-def list_job_metrics(job_id: JobId, caller: Caller, session: InSession, cursor: Paging) -> Page[MetricRead]:
-    """The losses and other values by step, oldest first; the cursor is the step."""
-    job = service.get(session, caller, job_id)
-    after = number(cursor.after, parameter="after") if cursor.after is not None else -1
-    rows = journal.list_metrics(session, job.id, after=after, limit=cursor.limit + 1)
-    return page([MetricRead.model_validate(row, from_attributes=True) for row in rows], cursor, key="step")
-
-
 @routes.get("/v1/jobs/{job_id}/checkpoints")
 @allow("read")
 def list_job_checkpoints(job_id: JobId, caller: Caller, session: InSession) -> Page[CheckpointRead]:
@@ -175,6 +186,11 @@ def list_job_logs(job_id: JobId, caller: Caller, session: InSession, cursor: Pag
     after = number(cursor.after, parameter="after")
     rows = journal.list_logs(session, job.id, after=after, limit=cursor.limit + 1)
     return page([LogRead.model_validate(row, from_attributes=True) for row in rows], cursor, key="seq")
+
+
+def etag_of(row: JobRow) -> str:
+    """What tells one state of a job from the next."""
+    return f'"{row.revision}.{row.num_events}"'
 
 
 def show(row: JobRow) -> JobRead:

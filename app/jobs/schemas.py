@@ -25,6 +25,16 @@ class Limits(BaseModel):
     )
 
 
+class TimeLimit(BaseModel):
+    """The limit that may change while a job runs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    wall_seconds: float = Field(
+        0.0, gt=0, le=10**8, allow_inf_nan=False, description="Training stops there and keeps the best."
+    )
+
+
 class JobCreate(BaseModel):
     """A training job; only `dataset` and `target` are required."""
 
@@ -127,7 +137,9 @@ class JobRead(BaseModel):
     kind: Literal["train", "ingest"] = Field(description="`ingest` reads a large upload or makes a version of it.")
     status: Status
     phase: str | None = Field(description="What a running job does now: loading, training, exporting …")
-    progress: dict[str, Any] = Field(description="Epoch, step, fraction, losses, rows per second, time left.")
+    progress: dict[str, Any] = Field(
+        description="Epoch, step, fraction, losses, rows per second, time left, resources."
+    )
     model: str | None
     model_version: str | None = Field(description="The result, as predictions name it: penguins@1.")
     dataset: str = Field(description="What it learns from, or makes.")
@@ -152,6 +164,19 @@ class JobRead(BaseModel):
     finished_at: datetime | None
 
 
+class JobPatch(BaseModel):
+    """What may change before a job has ended; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"priority": 10}, {"limits": {"wall_seconds": 600}}]},
+    )
+
+    priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first, the next time that it is queued.")
+    limits: TimeLimit = Field(default_factory=TimeLimit)
+
+
 class ValidationRead(BaseModel):
     """What a job would do, without doing it."""
 
@@ -169,16 +194,6 @@ class EventRead(BaseModel):
     level: Literal["info", "warning", "error"]
     message: str
     data: dict[str, Any]
-    created_at: datetime
-
-
-class MetricRead(BaseModel):
-    """Values that a job reported at a step."""
-
-    step: int
-    object: Literal["job_metric"] = "job_metric"
-    epoch: int
-    values: dict[str, Any]
     created_at: datetime
 
 

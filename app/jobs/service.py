@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import audit
 from app.datasets import service as datasets
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.jobs import journal, queue, submission
-from app.jobs.schemas import JobCreate
+from app.jobs.schemas import JobCreate, JobPatch
 from app.learning.errors import LearningError
 from app.learning.plan import plan as make_plan
 from app.principal import Principal
@@ -103,8 +103,11 @@ def plan(dataset: DatasetRow, request: JobCreate, settings: Settings) -> dict[st
 
 def limits(request: JobCreate, settings: Settings) -> dict[str, Any]:
     """The limits of a job, defaults filled in. Raises: Invalid when they are above the settings'."""
+    return _within_settings(request.limits.model_dump(exclude_none=True), settings)
+
+
+def _within_settings(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
     highest = {"wall_seconds": settings.job_wall_seconds, "memory_bytes": settings.job_memory_bytes}
-    asked = request.limits.model_dump(exclude_none=True)
     errors = [
         {"pointer": f"/limits/{name}", "detail": f"At most {highest[name]} here."}
         for name, value in asked.items()
@@ -141,6 +144,47 @@ def list_checkpoints(session: Session, principal: Principal, job_id: str) -> Seq
     """The stored checkpoints of a job, newest first. Raises: NotFound."""
     job = get(session, principal, job_id)
     return journal.list_checkpoints(session, job.id)
+
+
+def change(
+    session: Session,
+    principal: Principal,
+    job_id: str,
+    patch: JobPatch,
+    settings: Settings,
+    *,
+    is_current: Callable[[JobRow], bool],
+) -> JobRow:
+    """Give a job that has not ended another priority or time limit; its worker tells the process that runs.
+
+    Raises: NotFound; Conflict when it has ended or has no such limit; PreconditionFailed unless `is_current`; Invalid.
+    """
+    audit.take_turn(session, principal.project_id)
+    job = get(session, principal, job_id)
+    asked = patch.model_dump(exclude_unset=True)
+    limits = asked.get("limits") or {}
+    _within_settings(limits, settings)
+    if not is_current(job):
+        raise PreconditionFailed("The job has changed since you read it; read it again.")
+    if limits and job.kind == "ingest":
+        raise Conflict("The time that reading a table may take follows from its size.")
+    changes = {**asked, "limits": job.limits | limits}
+    if job.status in queue.TERMINAL or any(getattr(job, name) != value for name, value in changes.items()):
+        _write(session, job, **changes)
+        told = [f"priority {asked['priority']}"] if "priority" in asked else []
+        told += [f"at most {limits['wall_seconds']:g} seconds"] if limits else []
+        journal.append(session, job.id, [journal.event("change", f"Changed: {', '.join(told)}.", **asked)])
+        audit.record(session, principal, "job.change", job.id, **asked)
+        session.refresh(job)
+    return job
+
+
+def _write(session: Session, job: JobRow, **changes: Any) -> None:
+    # Its end may be written at this very moment: the row itself must say that it has not come yet.
+    unfinished = (JobRow.id == job.id, JobRow.status.not_in(queue.TERMINAL))
+    statement = update(JobRow).where(*unfinished).values(**changes, revision=JobRow.revision + 1).returning(JobRow.id)
+    if session.scalars(statement.execution_options(synchronize_session=False)).first() is None:
+        raise Conflict("The job has ended; nothing about it changes any more.")
 
 
 ACTIONS = {"cancel": queue.cancel, "pause": queue.pause, "resume": queue.resume, "finish": queue.finish}

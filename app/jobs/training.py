@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import selectors
 import time
-from pathlib import Path
 from typing import Any
 
 from app.datasets import service as datasets
 from app.errors import StorageFull
 from app.ids import new_id
-from app.jobs import journal, queue
+from app.jobs import curves, journal, queue
 from app.jobs.attempt import Attempt, Workplace
 from app.jobs.executors import child as child_side
 from app.jobs.executors.local import Child
 from app.jobs.executors.streams import Lines, Text
+from app.jobs.files import Files
 from app.jobs.lease import Beat
+from app.jobs.usage import Usage
 from app.learning.memory import is_refusal
 from app.models import service as models
+from app.models.reference import BEST
 from app.principal import Principal
 from app.tables import CheckpointRow, JobRow
 
@@ -26,6 +28,8 @@ MAX_LOG_BYTES = 1 << 20
 LAST_WORDS = 4096
 WALL_GRACE_SECONDS = 60.0
 WALL = "/limits/wall_seconds"
+LOOK_SECONDS = 0.25
+NUM_SNAPSHOTS_KEPT = 2
 
 
 class Training(Attempt):
@@ -33,8 +37,16 @@ class Training(Attempt):
 
     def __init__(self, place: Workplace, job: JobRow) -> None:
         super().__init__(place, job)
+        self._started = self._last_look = time.monotonic()
+        self._seconds_before = float(job.progress.get("seconds_elapsed") or 0.0)
+        # Until the child tells more, the job is where the attempt before has left it.
+        self._progress = dict(job.progress)
+        self._usage: Usage | None = None
+        self._files = Files(self.folder, place.storage, place.read_sessions)
+        self._snapshots: list[str] = []
         self._end: dict[str, Any] | None = None
         self._asked: str | None = None
+        self._told_limit = self._limit
         self._num_log_bytes = 0
         self._last_words = ""
 
@@ -48,7 +60,8 @@ class Training(Attempt):
         with place.sessions.begin() as session:
             dataset = datasets.get_by_id(session, job.dataset_id or "")
             checkpoint = journal.newest_checkpoint(session, job.id)
-            queue.rewind_metrics(session, self.lease, checkpoint.step if checkpoint else -1)
+            queue.beat(session, self.lease, Beat(rewind_to=checkpoint.step if checkpoint else -1))
+            self._last_sample = curves.last_sample(session, job.id)
         data = place.storage.verified_path(dataset.parquet_sha256)
         resume = None
         if checkpoint is not None:
@@ -64,7 +77,8 @@ class Training(Attempt):
             },
             "threads": 1,
             "checkpoint_seconds": place.settings.checkpoint_seconds,
-            "wall_seconds": self._seconds_left(),
+            "wall_seconds": self._limit,
+            "seconds_before": self._seconds_before,
             "resume": resume,
         }
         envelope = {
@@ -75,23 +89,28 @@ class Training(Attempt):
         }
         (self.folder / child_side.REQUEST_FILE).write_bytes(json.dumps(envelope).encode())
 
-    def _seconds_left(self) -> float:
-        spent = float(self.job.progress.get("seconds_elapsed", 0.0))
-        return max(1.0, float(self.job.limits["wall_seconds"]) - spent)
+    @property
+    def _limit(self) -> float:
+        """The wall-clock limit of all attempts together, which may be changed while they run."""
+        return float(self.limits["wall_seconds"])
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
 
     def _supervise(self, child: Child) -> None:
-        deadline = time.monotonic() + self._seconds_left() + WALL_GRACE_SECONDS
+        self._usage = Usage(child.pid, self.folder, self.place.settings.heartbeat_seconds, self._last_sample)
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(child.report_fd, selectors.EVENT_READ, Lines(self._hear))
                 selector.register(child.log_fd, selectors.EVENT_READ, Text(self._log))
                 while selector.get_map():
-                    for key, _ in selector.select(self.place.settings.heartbeat_seconds / 4):
+                    for key, _ in selector.select(min(LOOK_SECONDS, self.place.settings.heartbeat_seconds / 4)):
                         if not key.data(key.fd):
                             selector.unregister(key.fd)
+                    self._measure()
                     self.beat_if_due()
                     self._pass_on_control(child)
-                    if time.monotonic() > deadline:
+                    if self._seconds() > max(self._limit, self._seconds_before) + WALL_GRACE_SECONDS:
                         self._end = _error("wall-time-exceeded", "The job did not stop at its wall-clock limit.", WALL)
                         child.kill()
             child.exited.wait()
@@ -100,7 +119,23 @@ class Training(Attempt):
             child.close()
         self._conclude(child.status or 0)
 
+    def _measure(self) -> None:
+        """Sample what the child uses, once a heartbeat; it is told with the progress, and makes curves."""
+        if self._usage is not None and self._usage.is_due():
+            self.report.points += self._usage.sample(self._seconds(), self._progress)
+            self._tell_progress(resources=self._usage.resources)
+
+    def _tell_progress(self, **news: Any) -> None:
+        self._progress |= news
+        self.report.progress = dict(self._progress)
+
     def _pass_on_control(self, child: Child) -> None:
+        if time.monotonic() - self._last_look >= LOOK_SECONDS:
+            self._last_look = time.monotonic()
+            self.look()
+        if self._limit != self._told_limit:
+            self._told_limit = self._limit
+            child.ask(f"limit {self._limit}")
         # A worker that shuts down pauses its children for the sake of a checkpoint, then gives the job back.
         word = self.control or ("pause" if self.leaving.is_set() else None)
         if word and self._asked not in (word, "cancel"):
@@ -110,12 +145,16 @@ class Training(Attempt):
     def _hear(self, message: dict[str, Any]) -> None:
         kind = message.pop("type")
         if kind == "progress":
-            self.report.progress = message
+            self._tell_progress(**message)
         elif kind == "phase":
             self.report.phase = message["phase"]
             self.report.events.append(journal.event("phase", f"Phase: {message['phase']}.", phase=message["phase"]))
         elif kind == "metrics":
-            self.report.metrics.append(message)
+            self.report.points.append({"kind": "epoch", **message})
+        elif kind == "losses":
+            self.report.points += [{"kind": "step", **point} for point in message["points"]]
+        elif kind == "snapshot":
+            self._save_snapshot(message)
         elif kind == "event":
             self.report.events.append(journal.event("message", message["message"], message["level"], **message["data"]))
         elif kind == "checkpoint":
@@ -132,35 +171,49 @@ class Training(Attempt):
         self._last_words = (self._last_words + text)[-LAST_WORDS:]
 
     def _save_checkpoint(self, message: dict[str, Any]) -> None:
-        path = self._inside(message["path"])
-        blob = self.place.storage.put_file(path)
-        path.unlink()
-        if blob.sha256 != message["sha256"]:
-            raise OSError("a checkpoint changed between its writing and its storing")
-        row = CheckpointRow(
-            id=new_id("ckpt"),
-            job_id=self.job.id,
-            lease_epoch=self.lease.epoch,
-            epoch=message["epoch"],
-            step=message["step"],
-            sha256=blob.sha256,
-            size_bytes=blob.size_bytes,
-            state=message["state"],
-        )
-        with self.place.sessions.begin() as session:
-            # The metrics up to this step belong to it: an attempt that goes on from here reports only later ones.
-            self.control = queue.beat(session, self.lease, self.report)
-            queue.save_checkpoint(session, self.lease, row)
+        with self.place.storage.holding():
+            blob = self._files.keep(message)
+            row = CheckpointRow(
+                id=new_id("ckpt"),
+                job_id=self.job.id,
+                lease_epoch=self.lease.epoch,
+                epoch=message["epoch"],
+                step=message["step"],
+                sha256=blob.sha256,
+                size_bytes=blob.size_bytes,
+                state=message["state"],
+            )
+            with self.place.sessions.begin() as session:
+                # The curves up to this step belong to it: an attempt that goes on from here tells only later ones.
+                self.control = queue.beat(session, self.lease, self.report)
+                queue.save_checkpoint(session, self.lease, row)
         self.report, self.last_beat = Beat(), time.monotonic()
 
-    def _inside(self, name: str) -> Path:
-        path = (self.folder / name).resolve()
-        if not path.is_relative_to(self.folder.resolve()):
-            raise OSError("a child named a file outside its folder")
-        return path
+    def _save_snapshot(self, message: dict[str, Any]) -> None:
+        reference = f"{self.job.model}@{BEST}"
+        with self.place.storage.holding():
+            blob = self._files.keep(message)
+            told = {name: message[name] for name in ("epoch", "step", "manifest")}
+            size = {"graph_sha256": blob.sha256, "size_bytes": blob.size_bytes}
+            self.report.snapshot = {"lease_epoch": self.lease.epoch, **told, **size}
+            self._tell_progress(snapshot={"reference": reference, "epoch": message["epoch"], "step": message["step"]})
+            if not self._snapshots:
+                said = f"{reference} answers predictions with the best weights so far."
+                self.report.events.append(journal.event("message", said))
+            self.beat()
+        # Whoever has just looked up the one before may still be reading it.
+        self._snapshots.append(blob.sha256)
+        if len(self._snapshots) > NUM_SNAPSHOTS_KEPT:
+            self._files.forget(self._snapshots.pop(0))
 
     def _conclude(self, status: int) -> None:
+        if self._usage is not None:
+            self.report.points += self._usage.rest()
         end = self._end or {}
+        if end.get("type") in ("result", "error"):
+            # The best weights so far are a version now, or nothing.
+            self._progress.pop("snapshot", None)
+            self._tell_progress(seconds_remaining=None, seconds_remaining_at_most=None)
         if end.get("type") == "result":
             self._succeed(end)
         elif end.get("type") == "stopped":
@@ -190,19 +243,15 @@ class Training(Attempt):
         self.fail({name: end.get(name) for name in members} | {"details": details})
 
     def _succeed(self, end: dict[str, Any]) -> None:
-        stored = {name: self.place.storage.put_file(self._inside(f["path"])) for name, f in end["files"].items()}
-        for name, blob in stored.items():
-            if blob.sha256 != end["files"][name]["sha256"]:
-                raise OSError(f"the {name} changed between their writing and their storing")
-            # Read once more: a version becomes visible only when its bytes are known to be there.
-            self.place.storage.verified_path(blob.sha256)
-        principal = Principal(self.job.project_id, "", frozenset())
-        with self.place.sessions.begin() as session:
-            queue.beat(session, self.lease, self.report)
-            version = models.add_version(
-                session, self.job, manifest=end["manifest"], metrics=end["metrics"], files=stored
-            )
-            queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
+        with self.place.storage.holding():
+            stored = self._files.keep_all(end["files"])
+            principal = Principal(self.job.project_id, "", frozenset())
+            with self.place.sessions.begin() as session:
+                queue.beat(session, self.lease, self.report)
+                version = models.add_version(
+                    session, self.job, manifest=end["manifest"], metrics=end["metrics"], files=stored
+                )
+                queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
 
 
 def _error(code: str, message: str, pointer: str) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from app.learning.errors import Diverged, LearningError
 from app.learning.losses import Loss
 from app.learning.optimizers import make_optimizers, restore_state, set_rate, state_tensors
 from app.learning.schedules import learning_rate, regularization_share
+from app.learning.scores import SCORED_ROWS, Score
 from app.learning.spec import EarlyStopping, TrainingParams
+from app.learning.standing import Progress, Standing
 from app.learning.weights import Tensors
 
 STREAM = 0x0E0C
@@ -54,24 +56,6 @@ class Data:
         return Data(self.x_BF[start:end], self.y_B[start:end], w_B)
 
 
-@dataclass(slots=True)
-class Progress:
-    """Where a training stands; together with the tensors of a checkpoint it is all of its state."""
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    loss_sum: float = 0.0
-    train_loss: float | None = None
-    validation_loss: float | None = None
-    best_loss: float | None = None
-    best_epoch: int | None = None
-    stale_epochs: int = 0
-    plateau: float = 1.0
-    plateau_loss: float | None = None
-    plateau_epochs: int = 0
-    seconds: float = 0.0
-
-
 Poll = Callable[["Training"], str | None]
 EndEpoch = Callable[["Training"], None]
 
@@ -94,12 +78,12 @@ def epoch_order(seed: int, epoch: int, num_rows: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng([STREAM, seed, epoch]).permutation(num_rows))
 
 
-class Training:
+class Training(Standing):
     """One training of one network. `run` returns why it ended; `restore_best` then picks the weights."""
 
     def __init__(
         self, network: nn.Module, params: TrainingParams, loss: Loss, validation_loss: Loss, *,
-        train: Data, validation: Data | None, seed: int,
+        train: Data, validation: Data | None, seed: int, score: Score | None = None,
     ) -> None:  # fmt: skip
         self.network, self.params, self.loss, self.validation_loss = network, params, loss, validation_loss
         self.train, self.validation, self.seed = train, validation, seed
@@ -107,17 +91,12 @@ class Training:
         self.average = Average(network) if averages else None
         self.optimizers = make_optimizers(network, params, self.average)
         self._dropouts = [(module, module.p) for module in network.modules() if isinstance(module, nn.Dropout)]
-        self.progress = Progress()
         self.batch_size = resolve_batch_size(params, len(train))
-        self.steps_per_epoch = math.ceil(len(train) / (self.batch_size * params.accumulate))
-        self.num_steps = params.epochs * self.steps_per_epoch
+        super().__init__(len(train), params.epochs, math.ceil(len(train) / (self.batch_size * params.accumulate)))
+        self._score = score
         self._best: Tensors | None = None
         self._stopping: EarlyStopping | None = params.early_stopping if validation else None
-
-    @property
-    def step(self) -> int:
-        """Return how many steps have been taken."""
-        return self.progress.epoch * self.steps_per_epoch + self.progress.step_in_epoch
+        self.stops_early = self._stopping is not None
 
     def run(self, poll: Poll, end_epoch: EndEpoch) -> str:
         """Train until all epochs are done, early stopping, or `poll`, called before every step, says why not.
@@ -151,9 +130,11 @@ class Training:
         self._follow_schedules()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        progress.loss_sum += self._gather_gradients(rows)
+        loss = self._gather_gradients(rows)
+        progress.loss_sum += loss
+        self.losses.append(loss)
         if self.params.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_clip)
+            self.gradient_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
         if self.average is not None and self.params.ema_decay is not None:
@@ -162,8 +143,8 @@ class Training:
 
     def _follow_schedules(self) -> None:
         share = regularization_share(self.params, self.step / self.num_steps)
-        rate = learning_rate(self.params, self.step, self.steps_per_epoch, self.progress.plateau)
-        set_rate(self.optimizers, rate, share)
+        self.rate = learning_rate(self.params, self.step, self.steps_per_epoch, self.progress.plateau)
+        set_rate(self.optimizers, self.rate, share)
         for module, full_p in self._dropouts:
             module.p = full_p * share
 
@@ -205,10 +186,16 @@ class Training:
             return None
         network = self.measured().eval()
         total, num_rows = 0.0, len(self.validation)
+        every = -(-num_rows // SCORED_ROWS)
+        scored: list[Tensor] = []
         with torch.inference_mode():
             for start in range(0, num_rows, EVALUATION_ROWS):
                 part = self.validation.part(start, min(start + EVALUATION_ROWS, num_rows))
-                total += self.validation_loss(network(part.x_BF), part.y_B, part.w_B).item() * len(part)
+                out_BK = network(part.x_BF)
+                total += self.validation_loss(out_BK, part.y_B, part.w_B).item() * len(part)
+                scored.append(out_BK[-start % every :: every])
+            if self._score is not None:
+                self.scores = self._score(torch.cat(scored), self.validation.y_B[::every])
         return total / num_rows if math.isfinite(total) else None
 
     def _track_best(self) -> None:
@@ -235,20 +222,24 @@ class Training:
         """Return the network that is measured and kept: the average of the weights, where one is asked for."""
         return self.network if self.average is None else self.average.measured()
 
+    @property
+    def kept_epoch(self) -> int:
+        """Return the epoch whose weights would be kept if it ended now: the best with early stopping, else the last."""
+        return self.progress.epoch if self._best is None else self.progress.best_epoch or 0
+
+    def kept(self) -> Tensors:
+        """Return the weights of that epoch."""
+        return self.measured().state_dict() if self._best is None else self._best
+
     def restore_best(self) -> int:
         """Leave the weights to keep in the network, in evaluation mode; returns the epoch they are from.
 
-        Those are the best epoch's with early stopping, else the last. Raises: Diverged when they are not finite.
+        Raises: Diverged when they are not finite.
         """
-        kept_epoch = self.progress.epoch
-        if self._best is not None and self.progress.best_epoch is not None:
-            self.network.load_state_dict(self._best)
-            kept_epoch = self.progress.best_epoch
-        elif self.average is not None:
-            self.network.load_state_dict(self.measured().state_dict())
+        self.network.load_state_dict(self.kept())
         self._check_finite()
         self.network.eval()
-        return kept_epoch
+        return self.kept_epoch
 
     def _check_finite(self) -> None:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.network.state_dict().values()):

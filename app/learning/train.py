@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 
 from app.learning import evaluate, specs, weights
-from app.learning.errors import LearningError, OutOfMemory
+from app.learning.errors import Diverged, LearningError, OutOfMemory
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
 from app.learning.learned import Learned, outputs
@@ -28,6 +29,8 @@ from app.learning.memory import Meter, is_refusal, wanted_bytes
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, Rows, prepare
 from app.learning.reporting import Control, Reporter
+from app.learning.scores import make_score
+from app.learning.snapshots import Snapshots
 from app.learning.spec import FittedToData, as_network
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -95,20 +98,43 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
     reporter = Reporter(
         emit, control, folder, started=started, fingerprint=fingerprint,
         checkpoint_seconds=request.get("checkpoint_seconds") or CHECKPOINT_SECONDS,
-        wall_seconds=request.get("wall_seconds"),
+        wall_seconds=request.get("wall_seconds"), seconds_before=request.get("seconds_before") or 0.0,
+        validation_rows=len(prepared.rows["validation"]), closing_rows=sum(map(len, prepared.rows.values())),
     )  # fmt: skip
     if request.get("resume"):
-        _resume(training, request["resume"], fingerprint)
-    emit({"type": "phase", "phase": "training"})
-    reporter.begin(training)
-    reason = training.run(reporter.poll, reporter.end_epoch)
-    reporter.report(training)
+        _resume(training, reporter, request["resume"], fingerprint)
+    reason = _train(training, reporter, Snapshots(request, prepared, reporter))
     if reason in ("paused", "cancelled"):
         emit({"type": "stopped", "reason": reason})
         return
     if reason in ENDINGS:
         reporter.say("info", ENDINGS[reason], epoch=training.progress.epoch, step=training.step)
     _finish(request, prepared, training, reporter, reason)
+
+
+def _train(training: Training, reporter: Reporter, snapshots: Snapshots) -> str:
+    """Run a training; returns why it ended, after all that it has to tell."""
+
+    def kept() -> torch.nn.Module:
+        network = deepcopy(training.network)
+        network.load_state_dict(training.kept())
+        return network
+
+    def end_epoch(now: Training) -> None:
+        reporter.end_epoch(now)
+        snapshots.offer(now.kept_epoch, now.kept_epoch * now.steps_per_epoch, kept)
+
+    reporter.begin(training)
+    try:
+        reason = training.run(reporter.poll, end_epoch)
+    except Diverged:
+        reporter.end(training)
+        raise
+    if reason == "paused":
+        reporter.report(training)
+    else:
+        reporter.end(training)
+    return reason
 
 
 def make_training(prepared: Prepared) -> Training:
@@ -131,7 +157,7 @@ def make_training(prepared: Prepared) -> Training:
         network, params, smooth, make_loss(plan.loss, plan.task),
         train=data,
         validation=_data(validation, plan.task, dtype, balance) if len(validation) else None,
-        seed=plan.seed,
+        seed=plan.seed, score=make_score(prepared.head),
     )  # fmt: skip
 
 
@@ -148,10 +174,11 @@ def _fingerprint(plan: Plan, dataset: Mapping[str, Any]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _resume(training: Training, resume: Mapping[str, Any], fingerprint: str) -> None:
+def _resume(training: Training, reporter: Reporter, resume: Mapping[str, Any], fingerprint: str) -> None:
     state = dict(resume["state"])
     if state.pop("fingerprint", None) != fingerprint:
         raise LearningError("The checkpoint belongs to another training.", code="checkpoint-mismatch")
+    reporter.resume(state)
     training.resume(weights.read(Path(resume["path"]), digest=resume.get("sha256")), state)
 
 
@@ -160,11 +187,11 @@ def _finish(
 ) -> None:
     """Keep the best weights, measure them, write the files and the manifest."""
     emit, folder = reporter.emit, reporter.folder
-    emit({"type": "phase", "phase": "evaluating"})
+    reporter.closing("evaluating", training)
     learned = _learned(training, prepared, reporter, reason)
     written = weights.write(folder / "weights.safetensors", learned.network.state_dict())
     evaluated = evaluate.evaluate(learned, prepared, _linear(prepared, reporter))
-    emit({"type": "phase", "phase": "exporting"})
+    reporter.closing("exporting", training)
     graph = export(evaluated.answer, torch.from_numpy(prepared.rows["train"].x_BF))
     files = {
         "weights": written,

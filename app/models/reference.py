@@ -1,4 +1,4 @@
-"""The one grammar for naming a model: `churn`, `churn@3`, `churn@champion`."""
+"""The one grammar for naming a model: `churn`, `churn@3`, `churn@champion`, and `churn@best` while it is trained."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from app.errors import Invalid
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 ALIAS = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
+# The alias that no version can be given: the best weights so far of a running job, then the version they became.
+BEST = "best"
 REFERENCE = re.compile(rf"({NAME})(?:@(?:([0-9]{{1,9}})|({ALIAS})))?")
 
 

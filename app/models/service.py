@@ -17,9 +17,9 @@ from app.column_types import now
 from app.durable import Blob
 from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.ids import new_id
-from app.models.reference import Reference
+from app.models.reference import BEST, Reference
 from app.principal import Principal
-from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow
+from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow, SnapshotRow
 
 
 def add_version(
@@ -94,10 +94,10 @@ def get(session: Session, principal: Principal, name: str) -> ModelRow:
 
 
 def get_version(session: Session, principal: Principal, reference: Reference) -> ModelVersionRow:
-    """The version a reference means. Raises: NotFound."""
+    """The version a reference means; `best` the newest, once no job is making it better. Raises: NotFound."""
     model = get(session, principal, reference.name)
     query = select(ModelVersionRow).where(ModelVersionRow.model_id == model.id)
-    if reference.alias is not None:
+    if reference.alias not in (None, BEST):
         query = query.join(
             AliasRow,
             (AliasRow.model_id == ModelVersionRow.model_id)
@@ -111,6 +111,15 @@ def get_version(session: Session, principal: Principal, reference: Reference) ->
         tail = reference.alias if reference.alias is not None else reference.version
         raise NotFound("model version", f"{reference.name}@{tail}" if tail is not None else reference.name)
     return row
+
+
+def find_snapshot(session: Session, principal: Principal, name: str) -> SnapshotRow | None:
+    """The best weights so far of the newest job for a model that has not ended and has some; None without one."""
+    if principal.model is not None and principal.model != name:
+        raise NotFound("model", name)
+    query = select(SnapshotRow).join(JobRow, JobRow.id == SnapshotRow.job_id)
+    query = query.where(JobRow.project_id == principal.project_id, JobRow.model == name)
+    return session.scalars(query.order_by(JobRow.id.desc()).limit(1)).first()
 
 
 def list_page(session: Session, principal: Principal, *, limit: int, after: str | None) -> Sequence[ModelRow]:
@@ -164,6 +173,9 @@ def point_alias(
     Raises: Invalid when there is no such version; PreconditionFailed when somebody else moved the alias.
     """
     audit.take_turn(session, principal.project_id)
+    if alias == BEST:
+        detail = f"@{BEST} means the best weights so far of a running job, and its version later; choose another name."
+        raise Invalid(detail, errors=[{"pointer": "path:alias", "detail": detail}])
     if session.get(ModelVersionRow, (model.id, version)) is None:
         detail = f"{model.name} has no version {version}."
         raise Invalid(detail, errors=[{"pointer": "/version", "detail": detail}])

@@ -14,13 +14,17 @@ from app.storage import Storage
 
 @dataclass(frozen=True)
 class Loadable:
-    """A version as the database describes it; `graph_sha256` tells versions apart, whatever their names."""
+    """A version as the database describes it; `graph_sha256` tells versions apart, whatever their names.
+
+    For the best weights so far of a running job `snapshot` says which, and `model_id` is the job's id.
+    """
 
     reference: str
     model_id: str
     version: int
     graph_sha256: str
     manifest: dict[str, Any]
+    snapshot: dict[str, Any] | None = None
 
 
 class LoadedModels:
@@ -75,6 +79,10 @@ class LoadedModels:
             return
         with self._lock:
             del self._loading[key]
+            if model.snapshot is not None:
+                # Nobody asks for the weights before these any more.
+                for old in [each for each in self._ready if each[0] == model.model_id]:
+                    del self._ready[old]
             self._ready[key] = predictor
             self._evict()
         future.set_result(predictor)

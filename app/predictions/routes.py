@@ -21,7 +21,7 @@ REFERENCE = {
     "name": "reference",
     "in": "path",
     "required": True,
-    "description": "`churn`, `churn@3` or `churn@champion`.",
+    "description": "`churn`, `churn@3`, `churn@champion`, or `churn@best` while a job trains it.",
     "schema": {"type": "string", "maxLength": 200},
 }
 SHAPE: dict[str, Any] = {
@@ -39,9 +39,9 @@ async def predict(request: Request) -> Response:
     check_json_type(request)
     body = strict_json.loads(await request.body())
     num_rows = native.num_rows(body, max_rows=settings.max_predict_rows)
-    name, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
+    model, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
     if num_rows <= native.WITHOUT_A_THREAD:
-        content = native.answer(name, predictor, body)
+        content = native.answer(model, predictor, body)
     else:
-        content = await run_in_threadpool(native.answer, name, predictor, body)
+        content = await run_in_threadpool(native.answer, model, predictor, body)
     return Response(content, media_type="application/json")

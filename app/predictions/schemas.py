@@ -55,6 +55,14 @@ class PredictionRead(BaseModel):
     warnings: list[WarningRead]
 
 
+class SnapshotRead(BaseModel):
+    """Where a job was when it had the weights that answered."""
+
+    job: str
+    epoch: int
+    step: int
+
+
 class PredictResponse(BaseModel):
     """One answer per row, in their order, and the version that gave them."""
 
@@ -72,4 +80,5 @@ class PredictResponse(BaseModel):
     )
 
     model: str
+    snapshot: SnapshotRead | None = Field(None, description="Only for the best weights so far of a running job.")
     predictions: list[PredictionRead]

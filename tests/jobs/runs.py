@@ -72,7 +72,14 @@ def weights(server: Server, job: dict[str, Any]) -> str:
     return digest
 
 
-def losses(server: Server, job_id: str) -> list[tuple[int, float]]:
-    """The whole loss curve of a job."""
-    data = server.http.get(f"/v1/jobs/{job_id}/metrics?limit=1000").json()["data"]
-    return [(each["step"], each["values"]["train_loss"]) for each in data]
+def curves(server: Server, job_id: str, **query: Any) -> dict[str, dict[str, Any]]:
+    """The curves of a job by name."""
+    answer = server.http.get(f"/v1/jobs/{job_id}/metrics", params={"resolution": 10_000, **query})
+    assert answer.status_code == 200, answer.text
+    return {each["name"]: each for each in answer.json()["data"]}
+
+
+def losses(server: Server, job_id: str) -> list[tuple[str, list[float], list[float]]]:
+    """All that depends on a job's data and seed alone: its losses by step and by epoch."""
+    found = curves(server, job_id)
+    return [(name, found[name]["x"], found[name]["y"]) for name in ("loss", "train_loss", "validation_loss")]

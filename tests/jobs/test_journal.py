@@ -11,8 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from app.database import Sessions
 from app.ids import new_id
 from app.jobs import journal, queue
-from app.jobs.lease import Beat
-from app.tables import CheckpointRow, DatasetRow, JobEventRow, JobMetricRow
+from app.tables import CheckpointRow, DatasetRow, JobEventRow
 from tests.jobs.rows import Insert, claim
 
 
@@ -68,18 +67,6 @@ def test_only_the_newest_checkpoints_are_kept(sessions: Sessions, insert: Insert
     assert steps == [20, 30]
     assert newest is not None
     assert newest.step == 30
-
-
-def test_going_on_from_a_checkpoint_forgets_later_metrics(sessions: Sessions, insert: Insert) -> None:
-    insert()
-    lease = claim(sessions)
-    metrics = [{"step": step, "epoch": step, "values": {"train_loss": 1.0}} for step in (1, 2, 3)]
-    with sessions.begin() as session:
-        queue.beat(session, lease, Beat(metrics=metrics))
-    with sessions.begin() as session:
-        queue.rewind_metrics(session, lease, 2)
-    with sessions.begin() as session:
-        assert session.scalars(select(JobMetricRow.step).order_by(JobMetricRow.step)).all() == [1, 2]
 
 
 def test_a_data_set_in_the_record_of_a_job_cannot_vanish(sessions: Sessions, insert: Insert, project: str) -> None:

@@ -69,9 +69,8 @@ def late_writes(lease: Lease, project: str) -> dict[str, Callable[[Any], Any]]:
     )
     principal = Principal(project, "", frozenset())
     return {
-        "beat": lambda s: queue.beat(s, lease, Beat(progress={"late": True}, metrics=[])),
+        "beat": lambda s: queue.beat(s, lease, Beat(progress={"late": True}, rewind_to=0)),
         "checkpoint": lambda s: queue.save_checkpoint(s, lease, checkpoint),
-        "rewind": lambda s: queue.rewind_metrics(s, lease, 0),
         "succeed": lambda s: queue.succeed(s, lease, principal, version=1, metrics={}),
         "fail": lambda s: queue.fail(s, lease, {"code": "x", "message": "late", "pointer": None}),
         "stop": lambda s: queue.stop(s, lease, "paused"),

@@ -61,8 +61,11 @@ def resumed_from(messages: list[dict[str, Any]]) -> dict[str, Any]:
     return {"path": saved["path"], "state": saved["state"], "sha256": saved["sha256"]}
 
 
-def losses(messages: list[dict[str, Any]]) -> list[dict[str, float]]:
-    return [message["values"] for message in messages if message["type"] == "metrics"]
+def losses(messages: list[dict[str, Any]]) -> list[tuple[int, dict[str, float]]]:
+    """The curves by epoch and by step, which no interruption changes."""
+    points = [message for message in messages if message["type"] == "metrics"]
+    points += [point for message in messages if message["type"] == "losses" for point in message["points"]]
+    return [(point["position"], point["values"]) for point in points]
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))

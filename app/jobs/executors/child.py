@@ -48,7 +48,7 @@ def main(folder: Path, *, control_fd: int, report_fd: int, log_fd: int, launcher
 
 
 class Control:
-    """What the worker asks for: one word a line; the end of the pipe means that the worker has gone."""
+    """What the worker asks for: an order a line; the end of the pipe means that the worker has gone."""
 
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
@@ -56,7 +56,7 @@ class Control:
         self._rest = b""
 
     def __call__(self) -> str | None:
-        """The next word, if one has come."""
+        """The next order, if one has come."""
         try:
             received = os.read(self._fd, 4096)
         except BlockingIOError:

@@ -36,7 +36,7 @@ class Child:
     exited: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, word: str) -> None:
-        """Send `pause`, `cancel` or `finish`."""
+        """Send `pause`, `cancel`, `finish`, or `limit` with the wall-clock seconds of all attempts together."""
         try:
             os.write(self.control_fd, word.encode() + b"\n")
         except BrokenPipeError:

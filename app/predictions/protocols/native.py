@@ -9,6 +9,7 @@ import orjson
 from app.errors import Invalid, TooLarge
 from app.learning.errors import InputError
 from app.learning.runtime import Prediction, Predictor
+from app.predictions.loaded import Loadable
 
 MEMBERS = frozenset({"rows", "columns", "data", "interval"})
 WITHOUT_A_THREAD = 64  # rows that take less time to answer than a thread takes to be found
@@ -34,7 +35,7 @@ def num_rows(body: Any, *, max_rows: int) -> int:
     return len(rows)
 
 
-def answer(reference: str, predictor: Predictor, body: dict[str, Any]) -> bytes:
+def answer(model: Loadable, predictor: Predictor, body: dict[str, Any]) -> bytes:
     """The answer to a checked request. Raises: Invalid pointing at each value that cannot be used."""
     try:
         predictions: list[Prediction] = (
@@ -48,7 +49,8 @@ def answer(reference: str, predictor: Predictor, body: dict[str, Any]) -> bytes:
         first = error.errors[0]
         detail = f"{first['pointer']}: {first['detail']}"
         raise Invalid(detail, code="schema-mismatch", errors=[dict(e) for e in error.errors]) from None
-    return orjson.dumps({"model": reference, "predictions": predictions})
+    told = {} if model.snapshot is None else {"snapshot": model.snapshot}
+    return orjson.dumps({"model": model.reference, **told, "predictions": predictions})
 
 
 def _invalid(pointer: str, detail: str) -> Invalid:

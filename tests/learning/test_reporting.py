@@ -1,0 +1,192 @@
+"""What a training tells while it goes on, and how it obeys, on real trainings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.learning import train
+from app.learning.prepared import prepare
+from app.learning.reporting import Reporter
+from app.learning.runtime import Predictor
+from app.learning.snapshots import Snapshots
+from tests.learning.datasets import write_dataset
+
+Message = dict[str, Any]
+PARAMS: dict[str, Any] = {"hidden": [16], "epochs": 12, "batch_size": 32, "early_stopping": None}
+
+
+def make_request(folder: Path, *, task: str = "binary", num_rows: int = 600, **params: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    columns: dict[str, Any] = {f"x{i}": rng.normal(size=num_rows).tolist() for i in range(5)}
+    total = np.sum([columns[f"x{i}"] for i in range(3)], axis=0)
+    shares, names = {"binary": [0.0], "multiclass": [-0.7, 0.7], "regression": None}[task], "abc"
+    columns["y"] = total.tolist() if shares is None else [names[k] for k in np.searchsorted(shares, total)]
+    types = dict.fromkeys(columns, "real") | {"y": "real" if shares is None else "category"}
+    dataset = write_dataset(folder / "data.parquet", types, columns)
+    return {"dataset": dataset, "target": "y", "task": task, "params": PARAMS | params}
+
+
+def run(
+    request: dict[str, Any], folder: Path, control: Callable[[], str | None] = lambda: None
+) -> list[tuple[float, Message]]:
+    """All messages, with the times at which they came."""
+    folder.mkdir(exist_ok=True)
+    heard: list[tuple[float, Message]] = []
+    train.run(request, folder=folder, emit=lambda m: heard.append((time.monotonic(), m)), control=control)
+    return heard
+
+
+def of_type(heard: list[tuple[float, Message]], kind: str) -> list[Message]:
+    return [message for _, message in heard if message["type"] == kind]
+
+
+def after(num_polls: int, command: str) -> Callable[[], str | None]:
+    """A control that says a command once, when it is asked for the so manieth time."""
+    asked = iter([None] * num_polls + [command])
+    return lambda: next(asked, None)
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("binary", {"validation_accuracy", "validation_roc_auc"}),
+        ("multiclass", {"validation_accuracy"}),
+        ("regression", {"validation_rmse"}),
+    ],
+)
+def test_every_epoch_tells_losses_scores_and_the_rate(task: str, names: set[str], tmp_path: Path) -> None:
+    heard = run(make_request(tmp_path, task=task, gradient_clip=1.0), tmp_path)
+    told = of_type(heard, "metrics")
+    assert [point["position"] for point in told] == list(range(1, 13))
+    always = {"train_loss", "validation_loss", "learning_rate", "gradient_norm"}
+    assert all(set(point["values"]) == always | names for point in told)
+    result = heard[-1][1]
+    measured = {f"validation_{name}": value for name, value in result["metrics"]["validation"].items()}
+    assert all(told[-1]["values"][name] == pytest.approx(measured[name], rel=1e-4) for name in names)
+
+
+def test_every_step_tells_its_loss_and_their_mean_is_that_of_the_epoch(tmp_path: Path) -> None:
+    heard = run(make_request(tmp_path), tmp_path)
+    steps = [point for message in of_type(heard, "losses") for point in message["points"]]
+    per_epoch = heard[-1][1]["manifest"]["training"]["steps"] // 12
+    assert [point["step"] for point in steps] == list(range(1, 12 * per_epoch + 1))
+    assert steps[per_epoch - 1]["epoch"] == pytest.approx(1.0)
+    first = [point["values"]["loss"] for point in steps[:per_epoch]]
+    assert of_type(heard, "metrics")[0]["values"]["train_loss"] == pytest.approx(np.mean(first))
+
+
+def test_few_messages_are_sent_however_many_the_steps(tmp_path: Path) -> None:
+    heard = run(make_request(tmp_path, epochs=80, batch_size=8), tmp_path)
+    steps = heard[-1][1]["manifest"]["training"]["steps"]
+    seconds = heard[-1][0] - heard[0][0]
+    assert steps > 4000
+    assert len(of_type(heard, "progress")) < 8 + seconds / 0.15
+    assert len(of_type(heard, "losses")) <= len(of_type(heard, "progress")) + 2
+
+
+@pytest.mark.parametrize("stopping", [None, {"patience": 1000}])
+def test_after_a_tenth_of_a_training_the_time_left_is_told_within_a_fifth(stopping: Any, tmp_path: Path) -> None:
+    request = make_request(tmp_path, num_rows=3000, epochs=60, hidden=[64, 64], early_stopping=stopping)
+    ratios = []
+    # The machine may have been busy with something else just then.
+    for attempt in range(4):
+        heard = run(request, tmp_path / str(attempt))
+        start = next(moment for moment, message in heard if message.get("phase") == "training")
+        end = heard[-1][0]
+        progress = [(moment, each) for moment, each in heard if each["type"] == "progress"]
+        moment, told = next((m, p) for m, p in progress if m >= start + 0.1 * (end - start))
+        assert (told["seconds_remaining"] is None) == (stopping is not None)
+        ratios.append(told["seconds_remaining_at_most"] / (end - moment))
+        if abs(ratios[-1] - 1) < 0.2:
+            return
+    raise AssertionError(f"estimates over truths: {ratios}")
+
+
+def test_the_wall_clock_limit_bounds_the_estimate_and_may_change(tmp_path: Path) -> None:
+    request = make_request(tmp_path, epochs=100_000) | {"wall_seconds": 1000.0}
+    begun = time.monotonic()
+    heard = run(request, tmp_path, after(200, "limit 2.5"))
+    assert time.monotonic() - begun < 10
+    assert "wall_time" in heard[-1][1]["manifest"]["training"]["stopped"]
+    known = [each["seconds_remaining"] for each in of_type(heard, "progress") if each["seconds_remaining"]]
+    assert max(known[2:]) < 3
+
+
+@pytest.mark.parametrize("ended", [("finish", None), (None, 1e-6)])
+def test_what_shall_end_at_once_takes_one_step(ended: tuple[str | None, float | None], tmp_path: Path) -> None:
+    command, limit = ended
+    heard = run(make_request(tmp_path) | {"wall_seconds": limit}, tmp_path, after(0, command or ""))
+    assert heard[-1][1]["manifest"]["training"]["steps"] == 1
+
+
+def test_finishing_within_an_epoch_keeps_the_best_one(tmp_path: Path) -> None:
+    request = make_request(tmp_path, early_stopping={"patience": 50}, epochs=50)
+    heard = run(request, tmp_path, after(100, "finish"))
+    training = heard[-1][1]["manifest"]["training"]
+    assert (training["steps"], training["stopped"]) == (100, "finish")
+    told = of_type(heard, "metrics")
+    best = min(told, key=lambda point: point["values"]["validation_loss"])
+    assert training["best_epoch"] == best["position"]
+
+
+def test_time_spent_by_lost_attempts_counts_against_the_limit(tmp_path: Path) -> None:
+    request = make_request(tmp_path, epochs=100_000) | {"wall_seconds": 60.0, "seconds_before": 59.0}
+    begun = time.monotonic()
+    heard = run(request, tmp_path)
+    assert time.monotonic() - begun < 10
+    assert heard[-1][1]["manifest"]["training"]["seconds"] >= 60
+
+
+def test_snapshots_change_no_bit_and_answer_as_the_weights_they_are_of(tmp_path: Path) -> None:
+    request = make_request(tmp_path, dropout=0.2, early_stopping={"patience": 1000}, epochs=30)
+    plain = run(request | {"checkpoint_seconds": 1e9}, tmp_path / "plain")
+    often = run(request | {"checkpoint_seconds": 1e-3}, tmp_path / "often")
+    digest = plain[-1][1]["files"]["weights"]["sha256"]
+    assert often[-1][1]["files"]["weights"]["sha256"] == digest
+    snapshots = of_type(often, "snapshot")
+    assert snapshots
+    epochs = [each["epoch"] for each in snapshots]
+    assert epochs == sorted(set(epochs))
+    last = snapshots[-1]
+    predictor = Predictor.load(last["manifest"], Path(last["path"]).read_bytes())
+    (answer,) = predictor.predict_rows([{f"x{i}": 1.0 for i in range(5)}])
+    assert answer["label"] == "b"  # type: ignore[typeddict-item]
+    best = {each["position"]: each["values"]["validation_loss"] for each in of_type(often, "metrics")}
+    assert all(best[epoch] == min(best[e] for e in range(1, epoch + 1)) for epoch in epochs)
+
+
+def test_snapshots_cost_a_hundredth_of_the_time(tmp_path: Path) -> None:
+    request = make_request(tmp_path)
+    prepared = prepare(request, lambda message: None)
+    training = train.make_training(prepared)
+    told: list[Message] = []
+    reporter = Reporter(
+        told.append, lambda: None, tmp_path, started=0.0, fingerprint="", checkpoint_seconds=1e-3, wall_seconds=None
+    )
+    snapshots = Snapshots(request, prepared, reporter)
+    begun, spent, epoch = time.monotonic(), 0.0, 0
+    while time.monotonic() - begun < 3:
+        epoch += 1
+        before = time.monotonic()
+        snapshots.offer(epoch, epoch, lambda: deepcopy(training.network))
+        took = time.monotonic() - before
+        # The first one pays for late imports.
+        spent += took if len(told) > 1 else 0.0
+        time.sleep(0.001)
+    assert told
+    assert spent / (time.monotonic() - begun) < 0.03
+
+
+def test_a_network_that_cannot_be_exported_is_trained_all_the_same(tmp_path: Path) -> None:
+    request = make_request(tmp_path, epochs=30, learning_rate=1e4, optimizer="sgd", momentum=0.0, task="regression")
+    heard = run(request | {"checkpoint_seconds": 1e-3}, tmp_path)
+    assert heard[-1][1]["type"] in ("result", "error")
+    told = of_type(heard, "losses")
+    assert told, "what led to a divergence is told, too"
