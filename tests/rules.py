@@ -30,11 +30,12 @@ BASE = frozenset(
         "settings",
         "storage",
         "streams",
+        "study_tables",
         "tables",
         "app",
     ]
 )
-FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "uploads"])
+FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "uploads"])
 ENTRY_POINTS = frozenset({"main", "worker", "serve", "client", "client_upload"})
 ARROWS = {
     ("uploads", "datasets.service"): "a whole upload becomes a data set",
@@ -55,6 +56,7 @@ ARROWS = {
 USES_DATABASE = {
     "tables": "the schema",
     "base_table": "what its tables share",
+    "study_tables": "the part of it that studies need",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",
