@@ -109,10 +109,10 @@ def _refuse_busy(session: Session, row: DatasetRow, using: Uses) -> None:
         raise Conflict(f"The data set is being read by {job.id}; cancel that job first.", code="in-use")
     if any(child.status == "processing" for child in using.children):
         raise Conflict("A new version is being made from this one; wait for it.", code="in-use")
-    users: list[JobRow | StudyRow] = [*using.jobs, *using.studies]
-    active = next((each.id for each in users if each.status not in queue.TERMINAL), None)
-    if active is not None:
-        raise Conflict(f"{active} is using the data set; cancel it first.", code="in-use")
+    active = [each.id for each in using.jobs if each.status not in queue.TERMINAL]
+    active += [each.id for each in using.studies if each.status not in queue.TERMINAL]
+    if active:
+        raise Conflict(f"{active[0]} is using the data set; cancel it first.", code="in-use")
 
 
 def _in_use(using: Uses) -> Conflict:
@@ -122,7 +122,8 @@ def _in_use(using: Uses) -> Conflict:
     errors += [
         {"pointer": f"/studies/{each.id}", "detail": f"{each.status}; has it in its record"} for each in using.studies
     ]
-    listed = ", ".join([*references, *(each.id for each in (*using.jobs, *using.studies))][:5])
+    users = [*(job.id for job in using.jobs), *(study.id for study in using.studies)]
+    listed = ", ".join([*references, *users][:5])
     return Conflict(
         f"The data set is part of the record of {listed}; ?cascade=true deletes them, too.",
         code="in-use",
