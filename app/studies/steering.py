@@ -127,6 +127,8 @@ def _conclude(session: Session, study: StudyRow, plan: Plan, trial: TrialRow, jo
     if job.status == "succeeded":
         value = ((job.metrics or {}).get("validation") or {}).get(plan.metric)
         if value is not None:
+            # It was through before it could be stopped.
+            trial.pruned_step = None
             trials.end(session, study, plan, trial, "completed", value=value)
             return
         error: dict[str, Any] = {"code": "no-value", "message": f"The validation part gave no {plan.metric}."}

@@ -10,7 +10,7 @@ import math
 from decimal import Decimal
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, JsonValue, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from app.learning.policies import STRICT
 from app.learning.spec import inconsistent
@@ -111,7 +111,9 @@ class Choices(BaseModel):
     model_config = STRICT
 
     type: Literal["categorical"]
-    choices: list[JsonValue] = Field(min_length=1, max_length=MAX_CHOICES, description="The values; no two are equal.")
+    choices: list[Any] = Field(
+        min_length=1, max_length=MAX_CHOICES, description="The values, any JSON; no two are equal."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -155,7 +157,7 @@ def _check_range(dimension: IntRange | FloatRange) -> None:
         raise inconsistent("step", "a logarithmic scale has no steps")
 
 
-def _text(value: JsonValue) -> str:
+def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
