@@ -97,7 +97,7 @@ class StudyCreate(BaseModel):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Of the sampler and of every training.")
     priority: int = Field(0, ge=-1000, le=1000, description="Of the trials' jobs: higher runs first.")
-    limits: StudyLimits = Field(default_factory=StudyLimits)
+    limits: StudyLimits = Field(default_factory=StudyLimits, description="Of the study and of each trial.")
     lease_seconds: float | None = Field(
         None,
         ge=1,
