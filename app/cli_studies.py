@@ -77,25 +77,15 @@ def create_study(
     follow: Annotated[bool, typer.Option("--watch", help="Show live progress until the end.")] = False,
 ) -> Any:
     """Start a study, of jobs on a data set or for external trainers."""
-    request = {
-        "space": json_object(space, option="--space"),
-        "external": external or None,
-        "dataset": find_dataset(client, dataset) if dataset is not None else None,
-        "target": target,
-        "spec": spec,
-        "model": model,
-        "params": pairs(params, option="--params") if params else None,
-        "preparation": json_object(preparation, option="--preparation") if preparation else None,
-        "split": json_object(split, option="--split") if split else None,
-        "metric": metric,
-        "direction": direction,
-        "sampler": sampler,
-        "pruner": pruner,
-        "num_trials": trials,
-        "parallel": parallel,
-        "seed": seed,
-        "limits": {"wall_seconds": wall_seconds} if wall_seconds is not None else None,
-    }
+    given = {
+        "target": target, "spec": spec, "model": model, "metric": metric, "direction": direction, "sampler": sampler,
+        "pruner": pruner, "num_trials": trials, "parallel": parallel, "seed": seed, "external": external or None,
+    }  # fmt: skip
+    objects = {"space": space, "preparation": preparation, "split": split}
+    request = given | {name: json_object(text, option=f"--{name}") for name, text in objects.items() if text}
+    request |= {"params": pairs(params, option="--params")} if params else {}
+    request |= {"dataset": find_dataset(client, dataset)} if dataset is not None else {}
+    request |= {"limits": {"wall_seconds": wall_seconds}} if wall_seconds is not None else {}
     study = client.post("/v1/studies", {name: value for name, value in request.items() if value is not None})
     return watch(client, study["id"], kind="studies") if follow else study
 

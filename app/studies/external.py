@@ -14,9 +14,9 @@ from app.errors import Conflict, Invalid, NotFound, Unavailable
 from app.principal import Principal
 from app.studies import pruning, service, starting, trials
 from app.studies.planning import NO_OPTUNA, Plan, plan_of
-from app.studies.schemas import Report, Tell
 from app.studies.starting import Suggestion
 from app.studies.steering import ACTIVE, advance
+from app.studies.trial_schemas import Report, Tell
 from app.tables import StudyRow, TrialReportRow, TrialRow
 
 MAX_TRIES = 100

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.studies import trials
 from app.studies.planning import plan_of
-from app.studies.schemas import BestRead, CountsRead, ReportRead, StudyRead, TrialRead
+from app.studies.schemas import BestRead, CountsRead, StudyRead
+from app.studies.trial_schemas import ReportRead, TrialRead
 from app.studies.trials import TrialAndJob
 from app.tables import StudyRow, TrialReportRow
 

@@ -13,9 +13,9 @@ from app.errors import NotFound
 from app.learning.tuning.samplers import State
 from app.studies import external, service, trials
 from app.studies.routes import StudyId
-from app.studies.schemas import AskRead, Report, ReportAnswer, Tell, TrialRead
 from app.studies.showing import show_trials
 from app.studies.starting import Suggestion
+from app.studies.trial_schemas import AskRead, Report, ReportAnswer, Tell, TrialRead
 from app.tables import StudyRow
 from app.web.idempotency import Create
 from app.web.paging import Page, Paging, number, page

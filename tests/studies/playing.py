@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from app.models.made import Made
 from app.principal import Principal
 from app.settings import Settings
 from app.studies.steward import Steward
-from app.tables import JobRow
+from app.tables import JobRow, StudyRow
 from tests.trained import Trained
 
 SPACE: dict[str, Any] = {
@@ -107,6 +108,19 @@ class Stage:
         """End an attempt as asked: `paused` or `cancelled`."""
         with self.sessions.begin() as session:
             queue.stop(session, lease, status)
+
+    def shift(self, study_id: str, **by: timedelta) -> Any:
+        """Move times of a study; answers when it ends."""
+        with self.sessions.begin() as session:
+            row = session.get_one(StudyRow, study_id)
+            for name, delta in by.items():
+                setattr(row, name, getattr(row, name) + delta)
+            return row.ends_at
+
+    def messages(self, study_id: str) -> list[str]:
+        """What happened to a study, in words."""
+        events = self.client.get(f"/v1/studies/{study_id}/events?limit=1000").json()["data"]
+        return [event["message"] for event in events]
 
     def run(self, *values: float) -> None:
         """Begin and end a trial with each value."""

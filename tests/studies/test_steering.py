@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app import garbage
-from app.column_types import now
-from app.jobs import queue
 from app.studies.steward import Steward
-from app.tables import JobRow, StudyRow
+from app.tables import JobRow
 from tests.counts import everything
 from tests.studies.playing import SPACE, Stage
 
@@ -151,11 +148,11 @@ def test_pause_stops_the_trials_and_the_clock_and_resume_goes_on(stage: Stage) -
     stage.stop(running, "paused")
     stage.look()
     assert [job["status"] for job in stage.jobs(study_id)] == ["paused", "paused"]
-    ends_at = shift(stage, study_id, paused_at=timedelta(seconds=-1000))
+    ends_at = stage.shift(study_id, paused_at=timedelta(seconds=-1000))
     stage.act(study_id, "pause", 409)
     assert stage.act(study_id, "resume")["status"] == "running"
     assert [job["status"] for job in stage.jobs(study_id)] == ["queued", "queued"]
-    assert shift(stage, study_id) - ends_at > timedelta(seconds=999)
+    assert stage.shift(study_id) - ends_at > timedelta(seconds=999)
     stage.act(study_id, "resume", 409)
 
 
@@ -210,14 +207,14 @@ def test_the_time_limit_ends_a_study_with_its_best(stage: Stage) -> None:
     study_id = stage.create(parallel=1, limits={"wall_seconds": 1000})
     stage.run(0.5)
     lease = stage.claim()
-    shift(stage, study_id, ends_at=timedelta(seconds=-2000))
+    stage.shift(study_id, ends_at=timedelta(seconds=-2000))
     stage.look()
     assert stage.train(lease) == "finish"
     stage.succeed(lease, 0.7)
     stage.look()
     study = stage.study(study_id)
     assert (study["status"], study["best"]["trial"], study["trials"]["completed"]) == ("succeeded", 0, 2)
-    assert "The time limit was reached." in messages(stage, study_id)
+    assert "The time limit was reached." in stage.messages(study_id)
 
 
 def test_a_trial_of_a_study_is_not_paused_by_itself(stage: Stage) -> None:
@@ -227,65 +224,6 @@ def test_a_trial_of_a_study_is_not_paused_by_itself(stage: Stage) -> None:
     refused = stage.client.post(f"/v1/jobs/{job_id}/pause")
     assert refused.status_code == 409
     assert study_id in refused.json()["detail"]
-
-
-@pytest.mark.parametrize("pruner", ["median", "asha"])
-def test_a_hopeless_trial_is_cancelled_and_called_pruned(stage: Stage, pruner: str) -> None:
-    study_id = stage.create(pruner=pruner, parallel=1, num_trials=7)
-    for _ in range(5):
-        stage.look()
-        lease = stage.claim()
-        stage.train(lease, 0.5, 0.4, 0.3)
-        stage.look()
-        stage.succeed(lease, 0.3)
-    stage.look()
-    lease = stage.claim()
-    assert stage.train(lease, 0.9, 0.8) is None
-    stage.look()
-    assert stage.train(lease) == "cancel"
-    stage.stop(lease, "cancelled")
-    stage.look()
-    pruned = stage.trials(study_id)[5]
-    assert (pruned["state"], pruned["pruned_step"], pruned["value"]) == ("pruned", 1, None)
-    assert [each["value"] for each in pruned["intermediate_values"]] == [0.9, 0.8]
-    events = stage.client.get(f"/v1/jobs/{pruned['job']}/events").json()["data"]
-    assert any("Pruned at epoch 1" in event["message"] for event in events)
-    lease = stage.claim()
-    assert stage.train(lease, 0.4, 0.35) is None
-    stage.look()
-    assert stage.train(lease, 0.3, after=2) is None
-
-
-def test_epochs_that_are_reported_again_after_a_fault_are_not_judged_again(stage: Stage) -> None:
-    study_id = stage.create(pruner="median", parallel=1)
-    stage.look()
-    lease = stage.claim()
-    stage.train(lease, 0.5, 0.4)
-    stage.look()
-    with stage.sessions.begin() as session:
-        queue.rewind_metrics(session, lease, 10)
-    stage.train(lease, 0.4, 0.3, after=1)
-    stage.look()
-    values = [each["value"] for each in stage.trials(study_id)[0]["intermediate_values"]]
-    assert values == [0.5, 0.4, 0.3]
-
-
-def test_a_trial_that_ended_before_it_could_be_pruned_counts_with_its_value(stage: Stage) -> None:
-    study_id = stage.create(pruner="asha", parallel=2, num_trials=2)
-    stage.look()
-    good, bad = stage.claim(), stage.claim()
-    stage.train(good, 0.1)
-    stage.look()
-    stage.train(bad, 0.9)
-    stage.look()
-    assert stage.job(bad.job_id).control == "cancel"
-    stage.succeed(bad, 0.9)
-    stage.succeed(good, 0.1)
-    stage.look()
-    assert [(t["state"], t["value"], t["pruned_step"]) for t in stage.trials(study_id)] == [
-        ("completed", 0.1, None),
-        ("completed", 0.9, None),
-    ]
 
 
 def test_a_full_queue_makes_a_study_wait_and_no_longer(stage: Stage) -> None:
@@ -328,7 +266,7 @@ def test_a_worker_without_optuna_pauses_a_study_that_needs_it(stage: Stage, monk
     monkeypatch.delattr("app.learning.tuning.tpe", raising=False)
     stage.run(0.5)
     assert stage.study(study_id)["status"] == "paused"
-    assert "maas[tune]" in messages(stage, study_id)[-1]
+    assert "maas[tune]" in stage.messages(study_id)[-1]
     monkeypatch.undo()
     stage.act(study_id, "resume")
     stage.run(0.5)
@@ -357,19 +295,3 @@ def test_a_trial_that_is_retried_is_a_job_of_its_own(stage: Stage) -> None:
     stage.client.post(f"/v1/jobs/{job_id}/cancel")
     again = stage.client.post(f"/v1/jobs/{job_id}/retry").json()
     assert (again["study"], again["retry_of"]) == (None, job_id)
-
-
-def shift(stage: Stage, study_id: str, **by: timedelta) -> Any:
-    """Move times of a study; answers when it ends."""
-    with stage.sessions.begin() as session:
-        row = session.get_one(StudyRow, study_id)
-        moved = {name: (getattr(row, name) or now()) + delta for name, delta in by.items()}
-        if moved:
-            session.execute(update(StudyRow).where(StudyRow.id == study_id).values(**moved))
-        return row.ends_at
-
-
-def messages(stage: Stage, study_id: str) -> list[str]:
-    """What happened to a study, in words."""
-    events = stage.client.get(f"/v1/studies/{study_id}/events?limit=1000").json()["data"]
-    return [event["message"] for event in events]
