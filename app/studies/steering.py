@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from app import audit
 from app.column_types import now
+from app.durable import Blob
 from app.jobs import journal as job_journal
 from app.jobs import queue
 from app.models import service as models
-from app.models.made import Made
 from app.principal import Principal
 from app.studies import journal, pruning, trials
 from app.studies.planning import Plan, plan_of
@@ -170,8 +170,9 @@ def _publish(session: Session, study: StudyRow) -> int:
     """The best trial as a version: what its training made, bit for bit."""
     query = select(JobRow).where(JobRow.study_id == study.id, JobRow.trial == study.best_trial)
     job = session.scalars(query.execution_options(populate_existing=True)).one()
-    made = Made.from_json(job.result or {})
-    version = models.add_version(session, job, made, metrics=job.metrics or {})
+    kept = job.result or {}
+    files = {name: Blob(**blob) for name, blob in kept["files"].items()}
+    version = models.add_version(session, job, manifest=kept["manifest"], metrics=job.metrics or {}, files=files)
     session.execute(
         update(JobRow)
         .where(JobRow.id == job.id)

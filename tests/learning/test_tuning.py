@@ -9,10 +9,11 @@ import sys
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
-from app.learning import specs
+from app.learning import metrics, specs
 from app.learning.errors import LearningError
 from app.learning.objectives import METRICS, objective
 from app.learning.tuning import pruners, samplers, space, tpe
@@ -280,3 +281,18 @@ def test_every_task_has_metrics_with_a_direction_that_cannot_be_turned() -> None
     with pytest.raises(LearningError, match="it has: rmse") as refused:
         objective("regression", "accuracy", None)
     assert refused.value.pointer == "/metric"
+
+
+def test_the_metrics_to_aim_at_are_those_that_a_training_measures() -> None:
+    chance = np.random.default_rng(0)
+    p_B, y_B = chance.uniform(size=50), chance.integers(0, 2, 50)
+    offsets = np.array([-0.1, 0.0, 0.1])
+    measured = {
+        "binary": metrics.classification(np.stack([1 - p_B, p_B], axis=1), y_B),
+        "multiclass": metrics.classification(np.stack([1 - p_B, p_B / 2, p_B / 2], axis=1), y_B + (p_B > 0.5)),
+        "regression": metrics.measured(metrics.Regression(p_B, y_B.astype(float), offsets)),
+        "soft": metrics.measured(metrics.Soft(p_B, y_B.astype(float), offsets)),
+    }
+    assert {task: set(found) for task, found in measured.items()} == {
+        task: set(names) for task, names in METRICS.items()
+    }

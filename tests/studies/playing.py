@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,6 @@ from starlette.testclient import TestClient
 
 from app.jobs import queue
 from app.jobs.lease import Beat, Lease
-from app.models.made import Made
 from app.principal import Principal
 from app.settings import Settings
 from app.studies.steward import Steward
@@ -90,19 +90,20 @@ class Stage:
         with self.sessions.begin() as session:
             return queue.beat(session, lease, Beat(progress={"epoch": after + len(losses)}, metrics=metrics))
 
-    def succeed(self, lease: Lease, value: float, *, metric: str = "log_loss") -> Made:
-        """End a job well, with its own weights."""
-        storage = self.app.state.storage
-        made = Made(
-            self.trained.manifest,
-            storage.put(self.trained.weights + lease.job_id.encode()),
-            storage.put(self.trained.graph),
-        )
+    def succeed(self, lease: Lease, value: float, *, metric: str = "log_loss") -> str:
+        """End a job well, with its own weights; answers their digest."""
+        put, own = self.app.state.storage.put, lease.job_id.encode()
+        files = {
+            "weights": put(self.trained.weights + own),
+            "graph": put(self.trained.graph),
+            "evaluation": put(self.trained.evaluation),
+        }
+        kept = {"manifest": self.trained.manifest, "files": {name: asdict(blob) for name, blob in files.items()}}
         with self.sessions.begin() as session:
             nobody = Principal(session.get_one(JobRow, lease.job_id).project_id, "", frozenset())
             metrics = {"validation": {metric: value}, "test": {}}
-            queue.succeed(session, lease, nobody, metrics=metrics, kept=made.to_json())
-        return made
+            queue.succeed(session, lease, nobody, metrics=metrics, kept=kept)
+        return str(files["weights"].sha256)
 
     def stop(self, lease: Lease, status: str) -> None:
         """End an attempt as asked: `paused` or `cancelled`."""
