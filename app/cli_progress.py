@@ -27,31 +27,31 @@ class Display(Protocol):
         """Show what happened."""
 
 
-def watch(client: "Client", job_id: str) -> dict[str, Any]:
-    """Show a job until it ends, and return it; Ctrl-C leaves the job alone.
+def watch(client: "Client", thing_id: str, *, kind: str = "jobs") -> dict[str, Any]:
+    """Show a job or a study until it ends, and return it; Ctrl-C leaves it alone.
 
     Raises: Detached when the user has seen enough; ClientError, Unreachable.
     """
     try:
         with display() as shown:
-            for event in client.events(job_id):
+            for event in client.events(thing_id, kind=kind):
                 if event.name == "progress":
                     shown.progress(event.data)
                 elif event.name not in ("metrics", "done"):
                     shown.say(event.data["message"])
     except KeyboardInterrupt:
-        raise Detached(job_id) from None
-    job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}")
-    return job
+        raise Detached(thing_id, kind) from None
+    ended: dict[str, Any] = client.get(f"/v1/{kind}/{thing_id}")
+    return ended
 
 
 class Detached(CommandFailed):
-    """The user stopped watching; the job goes on."""
+    """The user stopped watching; the work goes on."""
 
     exit_code = INTERRUPTED
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"stopped watching; the job goes on. Watch it again: maas jobs watch {job_id}")
+    def __init__(self, thing_id: str, kind: str) -> None:
+        super().__init__(f"stopped watching; it goes on. Watch it again: maas {kind} watch {thing_id}")
 
 
 @contextmanager
@@ -77,8 +77,10 @@ def display() -> "Iterator[Display]":
 
 
 def describe(data: dict[str, Any]) -> str:
-    """Epoch, losses and pace in one line; what is not known yet is left out."""
+    """Epoch or trials, losses and pace in one line; what is not known yet is left out."""
     parts = [f"epoch {data['epoch']}/{data['num_epochs']}"] if "epoch" in data else []
+    if "num_ended" in data:
+        parts.append(f"trial {data['num_ended']}/{data['num_trials']}")
     for name, label in (("train_loss", "loss"), ("validation_loss", "validation loss")):
         if data.get(name) is not None:
             parts.append(f"{label} {data[name]:.4f}")

@@ -162,15 +162,17 @@ class Client:
                 timeout=UPLOAD_TIMEOUT_SECONDS,
             )
 
-    def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
-        """The events of a job until the one named `done`, across restarts of the server, none lost, none twice.
+    def events(self, thing_id: str, *, kind: str = "jobs", after: int = 0) -> Iterator[Event]:
+        """The events of a job, or of a thing of another kind, until the one named `done`.
+
+        None is lost and none comes twice, across restarts of the server.
 
         Raises: ClientError; Unreachable when the server stays away.
         """
         num_failures = 0
         while num_failures <= MAX_RECONNECTS:
             try:
-                for event in self._stream(f"/v1/jobs/{job_id}/events", after):
+                for event in self._stream(f"/v1/{kind}/{thing_id}/events", after):
                     num_failures = 0
                     after = event.number or after
                     yield event

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow, SnapshotRow
+from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow, SnapshotRow, StudyRow
 
 # The bytes of a data set that could not be read serve nobody.
 READABLE = DatasetRow.status != "failed"
@@ -26,16 +26,28 @@ NAMES: tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool]], ...] = (
 def referenced(session: Session) -> set[str]:
     """The digests of all blobs that a row names."""
     named = {digest for column, condition in NAMES for digest in session.scalars(select(column).where(condition))}
-    return named | _awaited(session)
+    return named | _awaited(session) | _kept(session)
 
 
 def is_referenced(session: Session, sha256: str) -> bool:
     """Whether some row names this blob."""
     queries = (select(column).where(column == sha256, condition).limit(1) for column, condition in NAMES)
-    return any(session.scalars(query).first() is not None for query in queries) or sha256 in _awaited(session)
+    return any(session.scalars(query).first() is not None for query in queries) or sha256 in (
+        _awaited(session) | _kept(session)
+    )
 
 
 def _awaited(session: Session) -> set[str]:
     """The inputs of ingest jobs that have not ended, such as rows that are still to be appended."""
     plans = select(JobRow.plan).where(JobRow.kind == "ingest", JobRow.status.in_(("queued", "running", "paused")))
     return {sha256 for plan in session.scalars(plans) for sha256 in plan.get("inputs", {}).values()}
+
+
+def _kept(session: Session) -> set[str]:
+    """What trials made, while their study may still choose them."""
+    kept = (
+        select(JobRow.result)
+        .join(StudyRow, StudyRow.id == JobRow.study_id)
+        .where(JobRow.result.is_not(None), StudyRow.status.in_(("running", "paused")))
+    )
+    return {file["sha256"] for made in session.scalars(kept) if made for file in made["files"].values()}

@@ -26,6 +26,8 @@ from app.predictions.service import Served
 from app.settings import Settings
 from app.specs.routes import routes as specs
 from app.storage import Storage
+from app.studies.routes import routes as studies
+from app.studies.trial_routes import routes as trials
 from app.uploads.routes import routes as uploads
 from app.web import openapi
 from app.web.direct import Direct
@@ -36,7 +38,7 @@ from app.web.routing import PolicyRoute, check_policies
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
     *(predictions, jobs, curves, datasets, tables, versions, uploads),
-    *(models, evaluations, specs, accounts, health.routes),
+    *(models, evaluations, specs, studies, trials, accounts, health.routes),
 )
 
 

@@ -20,6 +20,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base_table import Table as Table
 from app.column_types import Digest, Id, Name, now
+from app.study_tables import StudyEventRow as StudyEventRow
+from app.study_tables import StudyRow as StudyRow
+from app.study_tables import TrialReportRow as TrialReportRow
+from app.study_tables import TrialRow as TrialRow
 
 
 class ProjectRow(Table):
@@ -96,13 +100,17 @@ class UploadRow(Table):
 
 
 class JobRow(Table):
-    """One background piece of work; only jobs/queue.py changes its status."""
+    """One background piece of work; only jobs/queue.py changes its status.
+
+    A trial of a study leaves its `result` here until the study knows which is the best.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
         CheckConstraint("status IN ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')", name="status"),
         Index("ix_jobs_queue", "status", "priority", "id"),
         Index(None, "project_id", "id"),
+        Index(None, "study_id", "trial", unique=True),
     )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
@@ -120,7 +128,10 @@ class JobRow(Table):
     evaluation_sha256: Mapped[str | None] = mapped_column(Digest, index=True)
     error: Mapped[dict[str, Any] | None]
     model_version: Mapped[int | None]
+    result: Mapped[dict[str, Any] | None]
     retry_of: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    study_id: Mapped[str | None] = mapped_column(Id)
+    trial: Mapped[int | None]
     attempt: Mapped[int] = mapped_column(default=0)
     num_faults: Mapped[int] = mapped_column(default=0)
     lease_epoch: Mapped[int] = mapped_column(default=0)

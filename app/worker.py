@@ -30,6 +30,7 @@ from app.jobs.lease import Beat, Lease, LeaseLost
 from app.jobs.training import Training
 from app.settings import Settings
 from app.storage import Storage
+from app.studies.steward import Steward
 from app.tables import IdempotencyRow, JobRow
 from app.uploads.place import Place
 
@@ -61,10 +62,13 @@ class Worker:
         )
         self._attempts: dict[threading.Thread, Attempt] = {}
         self._reaper = Reaper(settings.lease_seconds)
+        steward = Steward(settings, self._sessions, self._read_sessions)
+        self._steward = threading.Thread(target=steward.run, args=(self.leaving,), name="steward")
 
     def run(self) -> None:
         """Work until `leaving` is set, then give running jobs back with a fresh checkpoint."""
         next_look = next_sweep = 0.0
+        self._steward.start()
         while not self.leaving.is_set():
             started = time.monotonic()
             try:
@@ -138,6 +142,7 @@ class Worker:
             log.info("removed %d leftovers", removed)
 
     def _leave(self) -> None:
+        self._steward.join(LEAVING_SECONDS)
         for attempt in self._attempts.values():
             attempt.leaving.set()
         deadline = time.monotonic() + LEAVING_SECONDS

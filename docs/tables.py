@@ -19,6 +19,7 @@ from app.learning.policies import CategoryPolicy, ColumnPolicy, NumericPolicy, P
 from app.learning.splits import Split
 from app.main import FEATURES
 from app.settings import Settings
+from app.studies.schemas import StudyCreate, StudyLimits
 from app.web.routing import PolicyRoute
 
 DOCS = Path(__file__).parent
@@ -29,6 +30,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "columns": ColumnPolicy,
     "preparation": PreparationParams,
     "split": Split,
+    "study": StudyCreate,
+    "study_limits": StudyLimits,
 }
 KINDS = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -75,7 +78,7 @@ def model_rows(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
     """Every member of a request object."""
     yield "member", "default", "allowed", "what it does"
     for name, field in model.model_fields.items():
-        default = "" if field.default_factory else shown(field.default)
+        default = "required" if field.is_required() else "" if field.default_factory else shown(field.default)
         yield f"`{name}`", default, allowed(field), field.description or ""
 
 

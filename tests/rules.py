@@ -30,11 +30,12 @@ BASE = frozenset(
         "settings",
         "storage",
         "streams",
+        "study_tables",
         "tables",
         "app",
     ]
 )
-FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "uploads"])
+FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "uploads"])
 ENTRY_POINTS = frozenset({"main", "worker", "serve", "client", "client_upload"})
 ARROWS = {
     ("uploads", "datasets.service"): "a whole upload becomes a data set",
@@ -50,12 +51,27 @@ ARROWS = {
     ("datasets", "models.service"): "what was learned from a data set can go with it",
     ("jobs", "models.service"): "a finished job stores a version",
     ("jobs", "models.reference"): "and says under which name its best weights answer until then",
+    ("studies", "datasets.service"): "a study learns from a data set",
+    ("studies", "jobs.service"): "its trials are jobs",
+    ("studies", "jobs.schemas"): "asked for as any other",
+    ("studies", "jobs.queue"): "and steered",
+    ("studies", "jobs.journal"): "with a word to their own record",
+    ("studies", "models.service"): "the best trial becomes a version",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
 USES_DATABASE = {
+    "studies.journal": "events of studies",
+    "studies.trials": "every change of a trial",
+    "studies.pruning": "what other trials reported",
+    "studies.steering": "what jobs have done, what the owner asked for",
+    "studies.starting": "counts what runs",
+    "studies.showing": "counts trials, finds the best",
+    "studies.steward": "opens the transactions of studies",
+    "studies.external": "asked and told inside the transaction of a request",
     "tables": "the schema",
     "base_table": "what its tables share",
+    "study_tables": "the part of it that studies need",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",

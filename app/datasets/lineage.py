@@ -15,16 +15,17 @@ from app.errors import Conflict, Forbidden
 from app.jobs import queue
 from app.models import service as models
 from app.principal import Principal
-from app.tables import CheckpointRow, DatasetRow, JobRow, ModelRow, ModelVersionRow
+from app.tables import CheckpointRow, DatasetRow, JobRow, ModelRow, ModelVersionRow, StudyRow
 
 MAX_LISTED = 100
 
 
 @dataclass(frozen=True)
 class Uses:
-    """What rests on a data set: jobs that learned from it, models they made, versions made from it."""
+    """What rests on a data set: jobs that learned from it, studies, models they made, versions made from it."""
 
     jobs: Sequence[JobRow]
+    studies: Sequence[StudyRow]
     versions: Sequence[tuple[str, ModelVersionRow]]
     children: Sequence[DatasetRow]
 
@@ -39,8 +40,10 @@ def uses(session: Session, row: DatasetRow) -> Uses:
         .order_by(ModelRow.name, ModelVersionRow.version)
     )
     children = select(DatasetRow).where(DatasetRow.parent_id == row.id).order_by(DatasetRow.id)
+    studies = select(StudyRow).where(StudyRow.dataset_id == row.id).order_by(StudyRow.id)
     return Uses(
         session.scalars(jobs).all(),
+        session.scalars(studies).all(),
         [(name, version) for name, version in session.execute(versions)],
         session.scalars(children).all(),
     )
@@ -84,7 +87,7 @@ def delete(session: Session, principal: Principal, dataset_id: str, *, cascade: 
     row = service.get(session, principal, dataset_id)
     using = uses(session, row)
     _refuse_busy(session, row, using)
-    if (using.jobs or using.versions) and not cascade:
+    if (using.jobs or using.studies or using.versions) and not cascade:
         raise _in_use(using)
     if using.versions and not principal.may("models:write"):
         raise Forbidden("Models were made from this data set; deleting them needs the scope 'models:write'.")
@@ -106,16 +109,21 @@ def _refuse_busy(session: Session, row: DatasetRow, using: Uses) -> None:
         raise Conflict(f"The data set is being read by {job.id}; cancel that job first.", code="in-use")
     if any(child.status == "processing" for child in using.children):
         raise Conflict("A new version is being made from this one; wait for it.", code="in-use")
-    active = [job.id for job in using.jobs if job.status not in queue.TERMINAL]
+    active = [each.id for each in using.jobs if each.status not in queue.TERMINAL]
+    active += [each.id for each in using.studies if each.status not in queue.TERMINAL]
     if active:
-        raise Conflict(f"The job {active[0]} is using the data set; cancel it first.", code="in-use")
+        raise Conflict(f"{active[0]} is using the data set; cancel it first.", code="in-use")
 
 
 def _in_use(using: Uses) -> Conflict:
     references = [f"{name}@{version.version}" for name, version in using.versions]
     errors = [{"pointer": f"/models/{reference}", "detail": "was learned from it"} for reference in references]
     errors += [{"pointer": f"/jobs/{job.id}", "detail": f"{job.status}; has it in its record"} for job in using.jobs]
-    listed = ", ".join([*references, *(job.id for job in using.jobs)][:5])
+    errors += [
+        {"pointer": f"/studies/{each.id}", "detail": f"{each.status}; has it in its record"} for each in using.studies
+    ]
+    users = [*(job.id for job in using.jobs), *(study.id for study in using.studies)]
+    listed = ", ".join([*references, *users][:5])
     return Conflict(
         f"The data set is part of the record of {listed}; ?cascade=true deletes them, too.",
         code="in-use",
@@ -124,10 +132,11 @@ def _in_use(using: Uses) -> Conflict:
 
 
 def _delete_jobs(session: Session, row: DatasetRow) -> set[str]:
-    """Remove the ended jobs of a data set with all they left behind; returns the digests of its bytes."""
+    """Remove the ended jobs and studies of a data set with all they left behind; returns the digests of its bytes."""
     ids = select(JobRow.id).where(JobRow.dataset_id == row.id)
     digests = set(session.scalars(select(CheckpointRow.sha256).where(CheckpointRow.job_id.in_(ids))))
     evaluations = select(JobRow.evaluation_sha256).where(JobRow.dataset_id == row.id)
     digests |= {sha256 for sha256 in session.scalars(evaluations) if sha256 is not None}
     session.execute(sql_delete(JobRow).where(JobRow.dataset_id == row.id))
+    session.execute(sql_delete(StudyRow).where(StudyRow.dataset_id == row.id))
     return digests

@@ -109,11 +109,15 @@ def succeed(
     *,
     version: int | None = None,
     metrics: dict[str, Any] | None = None,
+    kept: dict[str, Any] | None = None,
 ) -> None:
-    """End well, in the transaction that stores the result: a model version, or a data set. Raises: LeaseLost."""
-    job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics)
+    """End well, in the transaction that stores the result: a model version, or a data set.
+
+    `kept` is what a trial made, which may become a version when its study ends. Raises: LeaseLost.
+    """
+    job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics, result=kept)
     journal.forget_snapshot(session, job.id)
-    result = f"{job.model}@{version}" if version else str(job.dataset_id)
+    result = f"{job.model}@{version}" if version else f"trial {job.trial}" if kept else str(job.dataset_id)
     journal.append(session, job.id, [journal.event("status", f"Succeeded: {result}.", status="succeeded")])
     audit.record(session, principal, "job.succeed", job.id, result=result)
 

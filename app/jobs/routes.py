@@ -59,10 +59,11 @@ def list_jobs(
     cursor: Paging,
     status: Annotated[Status | None, Query(description="Only jobs with this status.")] = None,
     model: Annotated[str | None, Query(max_length=200, description="Only jobs for this model.")] = None,
+    study: Annotated[str | None, Query(max_length=64, description="Only trials of this study.")] = None,
 ) -> Page[JobRead]:
     """The jobs of the project, newest first."""
     after = id_after(cursor, r"job_[0-9a-f]{32}")
-    rows = service.list_page(session, caller, limit=cursor.limit, after=after, status=status, model=model)
+    rows = service.list_page(session, caller, limit=cursor.limit, after=after, status=status, model=model, study=study)
     return page([show(row) for row in rows], cursor)
 
 
@@ -197,6 +198,7 @@ def show(row: JobRow) -> JobRead:
     """A job as clients see it."""
     return JobRead(
         dataset=row.dataset_id or "",
+        study=row.study_id,
         model_version=f"{row.model}@{row.model_version}" if row.model_version else None,
         **{name: row.plan.get(name) for name in PLANNED},
         **{name: getattr(row, name) for name in COPIED},
@@ -220,6 +222,7 @@ COPIED = (
     "attempt",
     "num_faults",
     "retry_of",
+    "trial",
     "created_at",
     "started_at",
     "finished_at",

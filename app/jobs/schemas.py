@@ -124,6 +124,8 @@ class JobRead(BaseModel):
                     "attempt": 1,
                     "num_faults": 0,
                     "retry_of": None,
+                    "study": None,
+                    "trial": None,
                     "created_at": "2026-11-23T09:00:00Z",
                     "started_at": "2026-11-23T09:00:00Z",
                     "finished_at": None,
@@ -159,6 +161,8 @@ class JobRead(BaseModel):
     attempt: int
     num_faults: int = Field(description="Attempts that died of something that is not the request's doing.")
     retry_of: str | None
+    study: str | None = Field(description="The study that this job is a trial of.")
+    trial: int | None = Field(description="Its number in that study.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

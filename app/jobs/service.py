@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select, update
@@ -20,8 +21,16 @@ from app.settings import Settings
 from app.tables import CheckpointRow, DatasetRow, JobRow
 
 
-def submit(session: Session, principal: Principal, request: JobCreate, settings: Settings) -> JobRow:
-    """Queue a training job.
+def submit(
+    session: Session,
+    principal: Principal,
+    request: JobCreate,
+    settings: Settings,
+    *,
+    study_id: str | None = None,
+    trial: int | None = None,
+) -> JobRow:
+    """Queue a training job, which may be a trial of a study.
 
     Raises: NotFound for the data set; Invalid pointing at each impossible value; Unavailable when the project's
     queue is full.
@@ -35,7 +44,7 @@ def submit(session: Session, principal: Principal, request: JobCreate, settings:
         limits=limits(request, settings),
         priority=request.priority,
     )
-    return submission.submit(session, principal, order, settings)
+    return submission.submit(session, principal, replace(order, study_id=study_id, trial=trial), settings)
 
 
 def check(
@@ -127,7 +136,14 @@ def get(session: Session, principal: Principal, job_id: str) -> JobRow:
 
 
 def list_page(
-    session: Session, principal: Principal, *, limit: int, after: str | None, status: str | None, model: str | None
+    session: Session,
+    principal: Principal,
+    *,
+    limit: int,
+    after: str | None,
+    status: str | None,
+    model: str | None,
+    study: str | None = None,
 ) -> Sequence[JobRow]:
     """Jobs of the project, newest first, one more than `limit` if there are more."""
     query = select(JobRow).where(JobRow.project_id == principal.project_id)
@@ -137,6 +153,8 @@ def list_page(
         query = query.where(JobRow.status == status)
     if model is not None:
         query = query.where(JobRow.model == model)
+    if study is not None:
+        query = query.where(JobRow.study_id == study)
     return session.scalars(query.order_by(JobRow.id.desc()).limit(limit + 1)).all()
 
 
@@ -195,6 +213,8 @@ def act(session: Session, principal: Principal, job_id: str, action: str) -> Job
     job = get(session, principal, job_id)
     if action == "finish" and job.kind != "train":
         raise Conflict("Only a training job can be finished early.")
+    if action in ("pause", "resume") and job.study_id is not None:
+        raise Conflict(f"This job is a trial, which its study steers: {action} {job.study_id}.")
     ACTIONS[action](session, job)
     audit.record(session, principal, f"job.{action}", job.id)
     return job

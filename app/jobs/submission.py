@@ -32,6 +32,8 @@ class Order:
     model: str | None = None
     priority: int = 0
     retry_of: str | None = None
+    study_id: str | None = None
+    trial: int | None = None
     audited: dict[str, Any] = field(default_factory=dict)
 
 
@@ -55,6 +57,8 @@ def submit(session: Session, principal: Principal, order: Order, settings: Setti
         limits=order.limits,
         progress={},
         retry_of=order.retry_of,
+        study_id=order.study_id,
+        trial=order.trial,
         created_at=now(),
         queued_at=now(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import selectors
 import time
+from dataclasses import asdict
 from typing import Any
 
 from app.datasets import service as datasets
@@ -248,6 +249,11 @@ class Training(Attempt):
             principal = Principal(self.job.project_id, "", frozenset())
             with self.place.sessions.begin() as session:
                 queue.beat(session, self.lease, self.report)
+                if self.job.study_id is not None:
+                    # Of all trials only the best becomes a version, and which that is shows at the end of the study.
+                    kept = {"manifest": end["manifest"], "files": {name: asdict(blob) for name, blob in stored.items()}}
+                    queue.succeed(session, self.lease, principal, metrics=end["metrics"], kept=kept)
+                    return
                 version = models.add_version(
                     session, self.job, manifest=end["manifest"], metrics=end["metrics"], files=stored
                 )

@@ -72,9 +72,13 @@ RISING = ("one_cycle", "coslog4")
 
 
 class Params(BaseModel):
-    """What every spec's parameters are: strict, frozen, each with a default."""
+    """What every spec's parameters are, strict and frozen, and have."""
 
     model_config = STRICT
+
+    calibrate: bool = Field(
+        True, description="Divide raw outputs of classes by a temperature found on held-out rows; weights stay."
+    )
 
 
 class EarlyStopping(BaseModel):
@@ -154,9 +158,6 @@ class TrainingParams(Params):
         None, ge=0.0, le=0.999999, description="Measure and keep an average of the weights that forgets this slowly."
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="Precision of training.")
-    calibrate: bool = Field(
-        True, description="Divide raw outputs of classes by a temperature found on held-out rows; weights stay."
-    )
 
     @model_validator(mode="before")
     @classmethod

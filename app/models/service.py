@@ -49,7 +49,7 @@ def add_version(
             graph_sha256=files["graph"].sha256,
             evaluation_sha256=files["evaluation"].sha256,
             digests=_digests(job, manifest, files),
-            lineage={"job": job.id, "dataset": job.dataset_id, "digests": job.digests},
+            lineage=_lineage(job),
             metrics=metrics,
             size_bytes=files["weights"].size_bytes + files["graph"].size_bytes,
             created_at=now(),
@@ -57,6 +57,11 @@ def add_version(
     )
     session.flush()
     return number
+
+
+def _lineage(job: JobRow) -> dict[str, Any]:
+    study = {"study": job.study_id, "trial": job.trial} if job.study_id is not None else {}
+    return {"job": job.id, "dataset": job.dataset_id, "digests": job.digests} | study
 
 
 def _digests(job: JobRow, manifest: dict[str, Any], files: Mapping[str, Blob]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 import app.column_types
 
 revision = '2026_11_24_curves_and_snapshots'
-down_revision = '2026_11_23_versions_and_uploads'
+down_revision = '2026_11_24_studies'
 branch_labels = None
 depends_on = None
 

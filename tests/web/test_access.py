@@ -15,6 +15,7 @@ from app.web.routing import PolicyRoute, walk
 from tests.counts import everything
 from tests.trained import ROW, Trained, store_job
 
+STUDY = {"external": True, "space": {"x": {"type": "float", "low": 0, "high": 1}}}
 JOB = {"dataset": "{dataset}", "target": "species"}
 
 
@@ -75,6 +76,19 @@ MATRIX = {
     "patch_job": Row("PATCH /v1/jobs/{job}", "trainer", 200, {"priority": 3}),
     "list_job_checkpoints": Row("GET /v1/jobs/{job}/checkpoints", "reader"),
     "list_job_logs": Row("GET /v1/jobs/{job}/logs", "reader"),
+    "create_study": Row("POST /v1/studies", "trainer", 201, STUDY),
+    "list_studies": Row("GET /v1/studies", "reader"),
+    "get_study": Row("GET /v1/studies/{study}", "reader"),
+    "cancel_study": Row("POST /v1/studies/{study}/cancel", "trainer"),
+    "finish_study": Row("POST /v1/studies/{study}/finish", "trainer"),
+    "pause_study": Row("POST /v1/studies/{study}/pause", "trainer"),
+    "resume_study": Row("POST /v1/studies/{study}/resume", "trainer", 409),
+    "list_study_events": Row("GET /v1/studies/{study}/events", "reader"),
+    "list_trials": Row("GET /v1/studies/{study}/trials", "reader"),
+    "get_trial": Row("GET /v1/studies/{study}/trials/0", "reader"),
+    "ask_study": Row("POST /v1/studies/{study}/ask", "trainer", 201),
+    "report_trial": Row("POST /v1/studies/{study}/trials/0/report", "trainer", 200, {"step": 1, "value": 0.5}),
+    "tell_trial": Row("POST /v1/studies/{study}/trials/0/tell", "trainer", 200, {"value": 0.5}),
     "list_models": Row("GET /v1/models", "reader bound"),
     "get_model": Row("GET /v1/models/penguins", "reader bound"),
     "list_model_versions": Row("GET /v1/models/penguins/versions", "reader bound"),
@@ -111,10 +125,12 @@ OWN_ONLY = {
     "get_spec",
     "list_jobs",
     "list_models",
+    "create_study",
+    "list_studies",
     "metrics",
 }
 OWN_ONLY |= {"metrics", "create_key", "list_keys", "list_projects", "list_audit"}
-KINDS = ("dataset", "job", "key", "upload")
+KINDS = ("dataset", "job", "key", "study", "upload")
 SCOPES = {
     "reader": ["read"],
     "uploader": ["datasets:write"],
@@ -134,7 +150,10 @@ def names(
     key = client.post("/v1/keys", json={"name": "other", "scopes": ["read"]}).json()["id"]
     announced = {"tus-resumable": "1.0.0", "upload-length": "9", "upload-metadata": "name bmFtZQ=="}
     upload = client.post("/v1/uploads", headers=announced).json()["id"]
-    return {"dataset": dataset_id, "job": store_job(app, owner, dataset_id), "key": key, "upload": upload}
+    study = client.post("/v1/studies", json=STUDY).json()["id"]
+    client.post(f"/v1/studies/{study}/ask")
+    job = store_job(app, owner, dataset_id)
+    return {"dataset": dataset_id, "job": job, "key": key, "study": study, "upload": upload}
 
 
 @pytest.fixture
@@ -195,12 +214,7 @@ def test_nobody_reaches_into_another_project(
 
 @pytest.mark.parametrize(
     ("operation", "name"),
-    [
-        (o, word)
-        for o, row in MATRIX.items()
-        for word in ("dataset", "job", "key", "upload")
-        if f"{{{word}}}" in row.call
-    ],
+    [(o, word) for o, row in MATRIX.items() for word in KINDS if f"{{{word}}}" in row.call],
 )
 def test_a_foreign_id_is_answered_like_a_random_one(
     operation: str, name: str, ask: Ask, stranger: dict[str, str], names: dict[str, str]

@@ -54,6 +54,19 @@ OPERATIONS = {
     "get_job_chart": "get /v1/jobs/{job_id}/charts/{name}.json",
     "list_job_checkpoints": "get /v1/jobs/{job_id}/checkpoints",
     "list_job_logs": "get /v1/jobs/{job_id}/logs",
+    "create_study": "post /v1/studies",
+    "list_studies": "get /v1/studies",
+    "get_study": "get /v1/studies/{study_id}",
+    "cancel_study": "post /v1/studies/{study_id}/cancel",
+    "finish_study": "post /v1/studies/{study_id}/finish",
+    "pause_study": "post /v1/studies/{study_id}/pause",
+    "resume_study": "post /v1/studies/{study_id}/resume",
+    "list_study_events": "get /v1/studies/{study_id}/events",
+    "list_trials": "get /v1/studies/{study_id}/trials",
+    "get_trial": "get /v1/studies/{study_id}/trials/{trial}",
+    "ask_study": "post /v1/studies/{study_id}/ask",
+    "report_trial": "post /v1/studies/{study_id}/trials/{trial}/report",
+    "tell_trial": "post /v1/studies/{study_id}/trials/{trial}/tell",
     "list_models": "get /v1/models",
     "get_model": "get /v1/models/{name}",
     "list_model_versions": "get /v1/models/{name}/versions",
@@ -182,12 +195,22 @@ def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
 
 
 def test_requests_and_answers_have_examples(document: dict[str, Any]) -> None:
-    for name in ("JobCreate", "JobRead", "KeyCreate", "DatasetRead", "AliasWrite", "PredictResponse"):
+    for name in (
+        "JobCreate",
+        "JobRead",
+        "StudyCreate",
+        "StudyRead",
+        "TrialRead",
+        "KeyCreate",
+        "DatasetRead",
+        "AliasWrite",
+        "PredictResponse",
+    ):
         assert document["components"]["schemas"][name]["examples"], name
 
 
 def test_creates_document_the_key_that_makes_them_repeatable(document: dict[str, Any]) -> None:
-    for name in ("upload_dataset", "create_job", "retry_job", "create_key"):
+    for name in ("upload_dataset", "create_job", "retry_job", "create_study", "ask_study", "create_key"):
         names = {parameter["name"].lower() for parameter in operations(document)[name]["parameters"]}
         assert "idempotency-key" in names, name
         headers = operations(document)[name]["responses"]["201"]["headers"]

@@ -1,0 +1,1 @@
+"""Studies: parameters searched by trials, which are jobs of ours or run at a client."""
