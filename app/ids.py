@@ -6,7 +6,7 @@ from typing import Literal
 
 from uuid_utils import uuid7
 
-Prefix = Literal["ds", "job", "proj", "ckpt", "model", "upl"]
+Prefix = Literal["ds", "job", "proj", "ckpt", "model", "spec", "upl"]
 
 
 def new_id(prefix: Prefix) -> str:

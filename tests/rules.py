@@ -28,6 +28,7 @@ BASE = frozenset(
         "sandbox",
         "seccomp",
         "settings",
+        "spec_tables",
         "storage",
         "streams",
         "tables",
@@ -49,12 +50,14 @@ ARROWS = {
     ("datasets", "jobs.queue"): "which jobs have ended",
     ("datasets", "models.service"): "what was learned from a data set can go with it",
     ("jobs", "models.service"): "a finished job stores a version",
+    ("jobs", "specs.service"): "a job may name a spec that the project has declared",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
 USES_DATABASE = {
     "tables": "the schema",
     "base_table": "what its tables share",
+    "spec_tables": "the part of it that declared specs need",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",

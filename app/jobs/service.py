@@ -17,6 +17,7 @@ from app.learning.errors import LearningError
 from app.learning.plan import plan as make_plan
 from app.principal import Principal
 from app.settings import Settings
+from app.specs import service as specs
 from app.tables import CheckpointRow, DatasetRow, JobRow
 
 
@@ -31,7 +32,7 @@ def submit(session: Session, principal: Principal, request: JobCreate, settings:
     order = _order(
         dataset,
         model=request.model or dataset.name,
-        plan=plan(dataset, request, settings),
+        plan=plan(session, principal, dataset, request, settings),
         limits=limits(request, settings),
         priority=request.priority,
     )
@@ -43,7 +44,7 @@ def check(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The plan and limits that `submit` would store. Raises as `submit`."""
     dataset = _ready_dataset(session, principal, request.dataset)
-    return plan(dataset, request, settings), limits(request, settings)
+    return plan(session, principal, dataset, request, settings), limits(request, settings)
 
 
 def retry(session: Session, principal: Principal, job_id: str, settings: Settings) -> JobRow:
@@ -80,13 +81,17 @@ def _order(
     )
 
 
-def plan(dataset: DatasetRow, request: JobCreate, settings: Settings) -> dict[str, Any]:
-    """The resolved request: every default filled in, every value checked. Raises: Invalid."""
+def plan(
+    session: Session, principal: Principal, dataset: DatasetRow, request: JobCreate, settings: Settings
+) -> dict[str, Any]:
+    """The resolved request: every default filled in, every value checked, a declared spec pinned. Raises: Invalid."""
+    declaration = specs.find_declaration(session, principal, request.spec)
     try:
         return make_plan(
             dataset.columns,
             request.target,
-            spec=request.spec,
+            spec=request.spec if declaration is None else request.spec.partition("@")[0],
+            declaration=declaration,
             params=request.params,
             preparation=request.preparation,
             split=request.split,

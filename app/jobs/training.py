@@ -65,6 +65,7 @@ class Training(Attempt):
             "threads": 1,
             "checkpoint_seconds": place.settings.checkpoint_seconds,
             "wall_seconds": self._seconds_left(),
+            "max_parameters": place.settings.max_parameters,
             "resume": resume,
         }
         envelope = {
