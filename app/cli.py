@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import cli_datasets, cli_demo, cli_doctor, cli_jobs, cli_keys, cli_models, cli_studies
+from app import cli_datasets, cli_demo, cli_doctor, cli_jobs, cli_keys, cli_models, cli_specs, cli_studies
 from app.cli_command import REFUSED, USAGE
 from app.cli_output import complain
 
@@ -96,7 +96,7 @@ def migrate(data_dir: DataDir = None) -> None:
 for commands in (cli_jobs.top, cli_models.top, cli_demo.top, cli_doctor.top):
     app.add_typer(commands)
 app.add_typer(cli_datasets.group, name="datasets")
-app.add_typer(cli_models.specs, name="specs")
+app.add_typer(cli_specs.group, name="specs")
 app.add_typer(cli_jobs.group, name="jobs")
 app.add_typer(cli_studies.group, name="studies")
 app.add_typer(cli_models.models, name="models")

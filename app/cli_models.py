@@ -1,4 +1,4 @@
-"""`maas models`, `maas specs` and `maas predict`."""
+"""`maas models` and `maas predict`."""
 
 import csv
 import json
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 top = typer.Typer()
 models = typer.Typer(no_args_is_help=True, help="Trained models.")
-specs = typer.Typer(no_args_is_help=True, help="What can be trained.")
 
 
 def show_model(model: dict[str, Any]) -> None:
@@ -57,26 +56,6 @@ def show_one(
         if version is None:
             raise CommandFailed(f"the model {name} has no such alias; it has {printable(list(shown['aliases']))}")
     return client.get(f"/v1/models/{name}/versions/{version}")
-
-
-@ask(specs, "list", show=table("name", "version", "tasks", "summary"))
-def list_specs(client: "Client", limit: Limit = 100) -> Any:
-    """List the specs that jobs can name."""
-    return client.pages("/v1/specs", limit=limit)
-
-
-def show_spec_read(spec: dict[str, Any]) -> None:
-    """A spec and its parameters."""
-    record("name", "version", "summary", "tasks", "source")(spec)
-    table("name", "type", "default", "minimum", "maximum", "choices", "level", "help", title="Parameters")(
-        spec["parameters"]
-    )
-
-
-@ask(specs, "show", show=show_spec_read)
-def show_spec(client: "Client", name: Annotated[str, typer.Argument(help="Name of a spec.")]) -> Any:
-    """Show a spec and its parameters."""
-    return client.get(f"/v1/specs/{name}")
 
 
 def show_predictions(answer: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base_table import Table as Table
 from app.column_types import Digest, Id, Name, now
+from app.spec_tables import SpecRow as SpecRow
+from app.spec_tables import SpecVersionRow as SpecVersionRow
 from app.study_tables import StudyEventRow as StudyEventRow
 from app.study_tables import StudyRow as StudyRow
 from app.study_tables import TrialReportRow as TrialReportRow

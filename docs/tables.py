@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from app.cli import app as command_line
 from app.datasets.changing.steps import AnyStep
 from app.jobs.failures import FAILURES
+from app.learning.declared import grammar
 from app.learning.policies import CategoryPolicy, ColumnPolicy, NumericPolicy, PreparationParams
 from app.learning.splits import Split
 from app.main import FEATURES
@@ -32,6 +33,15 @@ MODELS: dict[str, type[BaseModel]] = {
     "split": Split,
     "study": StudyCreate,
     "study_limits": StudyLimits,
+    "network": grammar.Network,
+    "embeddings": grammar.Embeddings,
+    "category_embedding": grammar.CategoryEmbedding,
+    "periodic": grammar.PeriodicEmbedding,
+    "piecewise_linear": grammar.PiecewiseLinearEmbedding,
+    "dense": grammar.Dense,
+    "activation": grammar.ActivationLayer,
+    "dropout": grammar.Dropout,
+    "residual": grammar.Residual,
 }
 KINDS = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -150,8 +160,9 @@ def allowed(field: FieldInfo) -> str:
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     inside = (field.annotation, *typing.get_args(field.annotation))
-    is_mapping = typing.get_origin(field.annotation) is dict
-    kind = "object" if is_mapping else next((word for type_, word in KINDS.items() if type_ in inside), "object")
+    origin = typing.get_origin(field.annotation)
+    kind = next((word for type_, word in KINDS.items() if type_ in inside), "object")
+    kind = "array" if origin is list else "object" if origin is dict else kind
     bounds = (
         f"{sign} {getattr(item, name):,}"
         for item in field.metadata

@@ -28,6 +28,7 @@ BASE = frozenset(
         "sandbox",
         "seccomp",
         "settings",
+        "spec_tables",
         "storage",
         "streams",
         "study_tables",
@@ -57,6 +58,7 @@ ARROWS = {
     ("studies", "jobs.queue"): "and steered",
     ("studies", "jobs.journal"): "with a word to their own record",
     ("studies", "models.service"): "the best trial becomes a version",
+    ("jobs", "specs.service"): "a job may name a spec that the project has declared",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
@@ -72,6 +74,7 @@ USES_DATABASE = {
     "tables": "the schema",
     "base_table": "what its tables share",
     "study_tables": "the part of it that studies need",
+    "spec_tables": "the part of it that declared specs need",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",

@@ -81,6 +81,8 @@ settings = load(environ={}, data_dir=sys.argv[1], database_url=sys.argv[2])
 headers = {"authorization": "Bearer " + (settings.data_dir / "admin.key").read_text().strip()}
 with TestClient(create_app(settings), base_url="http://127.0.0.1", headers=headers) as client:
     asked = [client.get(path).status_code for path in ("/readyz", "/openapi.json", "/v1/specs", "/v1/models")]
+    network = {"layers": [{"type": "dense", "units": 8, "normalization": "batch"}]}
+    asked.append(client.post("/v1/specs", json={"name": "mine", "network": network}).status_code)
     loaded = sorted({name.partition(".")[0] for name in sys.modules})
     asked.append(client.post("/v1/models/penguins/predict", json=json.loads(sys.argv[3])).status_code)
 print(json.dumps([asked, loaded, sorted({name.partition(".")[0] for name in sys.modules})]))
@@ -133,7 +135,7 @@ def test_an_api_process_loads_no_heavy_library_at_start_and_torch_never(settings
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     asked, at_start, after_a_prediction = json.loads(done.stdout)
-    assert asked == [200] * 5
+    assert asked == [200, 200, 200, 200, 201, 200]
     assert set(KEPT_OUT) & set(at_start) == set()
     assert "onnxruntime" in after_a_prediction
     assert {"torch", "pyarrow", "duckdb", "onnx"} & set(after_a_prediction) == set()

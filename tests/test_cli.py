@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from app.settings import load
 from tests.conftest import PENGUINS, ROOT
 from tests.processes import Server, eventually, free_port
 
+DECLARE = ROOT / "docs" / "how-to" / "declare-a-network.md"
 FAST = ["--params", "epochs=3"]
 ENDLESS = ["--params", "epochs=100000", "--params", "early_stopping=null"]
 
@@ -79,6 +81,23 @@ def test_a_file_can_be_trained_on_at_once_and_lists_show_what_came_of_it(server:
     assert {each["name"] for each in printed("specs", "list", server=server)} >= {"dense", "linear"}
     table = maas("jobs", "list", server=server)
     assert job["id"] in table.stdout
+
+
+def test_a_network_is_declared_from_a_file_shown_and_deleted(server: Server, tmp_path: Path) -> None:
+    document = next(iter(re.findall("```json\n(.*?)```", DECLARE.read_text(), re.DOTALL)))
+    (tmp_path / "wide.json").write_text(document)
+    assert "Declared wide@1." in maas("specs", "add", tmp_path / "wide.json", server=server).stdout
+    assert printed("specs", "add", tmp_path / "wide.json", server=server)["reference"] == "wide@2"
+    assert printed("specs", "show", "wide@1", server=server)["params"] == json.loads(document)["params"]
+    assert "wide@2" in maas("specs", "show", "wide", server=server).stdout
+    assert [each["version"] for each in printed("specs", "versions", "wide", server=server)] == [2, 1]
+    assert maas("specs", "delete", "wide@2", server=server).exit_code == 0
+    assert maas("specs", "delete", "wide@2", server=server).exit_code == 1
+    unsaid = maas("specs", "delete", "wide", server=server)
+    assert (unsaid.exit_code, "say which version" in unsaid.stderr) == (1, True)
+    (tmp_path / "wide.json").write_text(document.replace('"units": 256', '"units": 1000000000'))
+    refused = maas("specs", "add", tmp_path / "wide.json", server=server)
+    assert "/network/layers/1/layers/0/units" in refused.stderr
 
 
 def test_a_refusal_names_every_field_and_exits_with_1(server: Server) -> None:

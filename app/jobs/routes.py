@@ -205,7 +205,7 @@ def show(row: JobRow) -> JobRead:
     )
 
 
-PLANNED = ("spec", "task", "target", "params", "preparation", "split", "seed")
+PLANNED = ("spec", "spec_version", "task", "target", "params", "preparation", "split", "seed")
 COPIED = (
     "id",
     "kind",

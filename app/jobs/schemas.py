@@ -70,7 +70,7 @@ class JobCreate(BaseModel):
         description="Name under which the result is stored as a new version; default: the data set's name.",
     )
     task: Task | None = Field(None, description="What kind of prediction; default: what fits the target column.")
-    spec: str = Field("dense", min_length=1, max_length=200, description="A name from GET /v1/specs.")
+    spec: str = Field("dense", min_length=1, max_length=200, description="A name from GET /v1/specs, or name@version.")
     params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the spec.")
     preparation: dict[str, Any] = Field(default_factory=dict, description="How columns become numbers.")
     split: dict[str, Any] = Field(default_factory=dict, description="Which rows train, validate and test.")
@@ -109,6 +109,7 @@ class JobRead(BaseModel):
                     "model_version": None,
                     "dataset": "ds_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3",
                     "spec": "dense",
+                    "spec_version": 1,
                     "task": "multiclass",
                     "target": "species",
                     "params": {"hidden": [64, 64]},
@@ -145,7 +146,8 @@ class JobRead(BaseModel):
     model: str | None
     model_version: str | None = Field(description="The result, as predictions name it: penguins@1.")
     dataset: str = Field(description="What it learns from, or makes.")
-    spec: str | None = Field(description="This and the next six are null for jobs that train nothing.")
+    spec: str | None = Field(description="This and the next seven are null for jobs that train nothing.")
+    spec_version: int | None
     task: Task | None
     target: str | None
     params: dict[str, Any] | None

@@ -14,10 +14,14 @@ from app.datasets import service as datasets
 from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.jobs import journal, queue, submission
 from app.jobs.schemas import JobCreate, JobPatch
+from app.learning import specs as learned_specs
+from app.learning.declared.spec import make_spec
 from app.learning.errors import LearningError
 from app.learning.plan import plan as make_plan
+from app.learning.spec import Spec
 from app.principal import Principal
 from app.settings import Settings
+from app.specs import service as specs
 from app.tables import CheckpointRow, DatasetRow, JobRow
 
 
@@ -40,7 +44,7 @@ def submit(
     order = _order(
         dataset,
         model=request.model or dataset.name,
-        plan=plan(dataset, request, settings),
+        plan=plan(session, principal, dataset, request, settings),
         limits=limits(request, settings),
         priority=request.priority,
     )
@@ -52,7 +56,7 @@ def check(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The plan and limits that `submit` would store. Raises as `submit`."""
     dataset = _ready_dataset(session, principal, request.dataset)
-    return plan(dataset, request, settings), limits(request, settings)
+    return plan(session, principal, dataset, request, settings), limits(request, settings)
 
 
 def retry(session: Session, principal: Principal, job_id: str, settings: Settings) -> JobRow:
@@ -89,13 +93,27 @@ def _order(
     )
 
 
-def plan(dataset: DatasetRow, request: JobCreate, settings: Settings) -> dict[str, Any]:
-    """The resolved request: every default filled in, every value checked. Raises: Invalid."""
+def find_spec(session: Session, principal: Principal, reference: str) -> Spec:
+    """The spec that a request names: built in, installed, or declared by the project.
+
+    Raises: NotFound, LearningError.
+    """
+    declaration = specs.find_declaration(session, principal, reference)
+    name = reference.partition("@")[0]
+    return learned_specs.get(reference) if declaration is None else make_spec(name, declaration)
+
+
+def plan(
+    session: Session, principal: Principal, dataset: DatasetRow, request: JobCreate, settings: Settings
+) -> dict[str, Any]:
+    """The resolved request: every default filled in, every value checked, a declared spec pinned. Raises: Invalid."""
+    declaration = specs.find_declaration(session, principal, request.spec)
     try:
         return make_plan(
             dataset.columns,
             request.target,
-            spec=request.spec,
+            spec=request.spec if declaration is None else request.spec.partition("@")[0],
+            declaration=declaration,
             params=request.params,
             preparation=request.preparation,
             split=request.split,

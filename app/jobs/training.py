@@ -80,6 +80,7 @@ class Training(Attempt):
             "checkpoint_seconds": place.settings.checkpoint_seconds,
             "wall_seconds": self._limit,
             "seconds_before": self._seconds_before,
+            "max_parameters": place.settings.max_parameters,
             "resume": resume,
         }
         envelope = {

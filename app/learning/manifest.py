@@ -11,6 +11,7 @@ from torch import nn
 
 from app.learning.evaluate import Evaluated
 from app.learning.prepared import Prepared
+from app.learning.spec import Spec
 
 FORMAT = 1
 LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "pyarrow")
@@ -28,7 +29,7 @@ def make_manifest(
     resolved = plan.to_json()
     return {
         "format": FORMAT,
-        "spec": {"name": plan.spec.name, "version": plan.spec.version},
+        "spec": _spec(plan.spec),
         "task": plan.task,
         "target": {"name": plan.target["name"], "type": plan.target["type"]},
         "classes": list(prepared.head.classes) or None,
@@ -48,3 +49,9 @@ def make_manifest(
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
+
+
+def _spec(spec: Spec) -> dict[str, Any]:
+    """Name and version; the digest, too, of what was declared and therefore lies in no package."""
+    named = {"name": spec.name, "version": spec.version}
+    return named if spec.declaration is None else named | {"sha256": spec.declaration["sha256"]}

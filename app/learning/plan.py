@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.learning import specs
 from app.learning.data import Column
+from app.learning.declared.spec import make_spec
 from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
 from app.learning.policies import CategoryPolicy, ExtraColumns, PreparationParams, Treatment, treatments
@@ -51,9 +52,11 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the resolved request; sizes are estimates until the training rows are known."""
+        declared = {} if self.spec.declaration is None else {"declaration": dict(self.spec.declaration)}
         return {
             "spec": self.spec.name,
             "spec_version": self.spec.version,
+            **declared,
             "task": self.task,
             "target": self.target["name"],
             "params": self.params.model_dump(mode="json") | ({"loss": self.loss} if self.spec.build else {}),
@@ -81,6 +84,7 @@ def resolve(
     *,
     num_rows: int,
     spec: str = "dense",
+    declaration: Mapping[str, Any] | None = None,
     params: Mapping[str, Any] | None = None,
     preparation: Mapping[str, Any] | None = None,
     split: Mapping[str, Any] | None = None,
@@ -91,11 +95,10 @@ def resolve(
 ) -> Plan:
     """Check a request against the columns of its data set: `name`, `type` and, where known, counts and range.
 
-    `extra_columns` is the data set's own policy, for a request that does not say.
-    Raises: LearningError pointing into the request (`/target`, `/params/hidden/0`, ...); `errors` lists
-    every invalid parameter. No memory is taken for the network that is asked for.
+    `declaration` is that of a spec without code; `extra_columns` the data set's policy, for a request without one.
+    Takes no memory for the network. Raises: LearningError whose `errors` point at every invalid parameter.
     """
-    recipe = specs.get(spec)
+    recipe = specs.get(spec) if declaration is None else make_spec(spec, declaration)
     target_column = _find_target(columns, target)
     checked_preparation = _preparation(preparation, extra_columns)
     _check_seed(seed)
@@ -110,7 +113,7 @@ def resolve(
     _check_encodings(recipe, decided)
     layout = estimate_layout(decided, columns)
     num_outputs = _num_outputs(chosen, target_column)
-    _check_size(recipe.num_parameters(layout, num_outputs, checked_params), max_parameters, checked_params)
+    _check_size(recipe, recipe.num_parameters(layout, num_outputs, checked_params), max_parameters)
     return Plan(
         recipe, chosen, target_column, checked_params, checked_preparation, checked_split, seed,
         tuple(decided), layout, num_outputs,
@@ -218,12 +221,14 @@ def _num_outputs(task: Task, target: Column) -> int:
     return num_classes
 
 
-def _check_size(num_parameters: int, max_parameters: int, params: Params) -> None:
+def _check_size(spec: Spec, num_parameters: int, max_parameters: int) -> None:
     if num_parameters > max_parameters:
+        by_params = "/params/hidden" if "hidden" in spec.params.model_fields else "/params"
         raise LearningError(
             f"The network would have {num_parameters:,} parameters; at most {max_parameters:,} are allowed.",
             code="limits-exceeded",
-            pointer="/params/hidden" if hasattr(params, "hidden") else "/params",
+            # What was declared is no part of this request.
+            pointer="/spec" if spec.declaration else by_params,
         )
 
 

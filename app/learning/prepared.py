@@ -24,7 +24,7 @@ from app.learning.spec import CLASSIFICATION
 from app.learning.tasks import Head, Targets, encode_targets, fit_head
 
 Emit = Callable[[dict[str, Any]], None]
-PLAN_MEMBERS = ("spec", "params", "preparation", "split", "task", "seed")
+PLAN_MEMBERS = ("spec", "declaration", "params", "preparation", "split", "task", "seed", "max_parameters")
 MAX_LISTED = 20
 MIN_ROWS = 2
 

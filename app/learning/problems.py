@@ -13,6 +13,8 @@ WORDINGS = {
     "extra_forbidden": "There is no such parameter here.",
     "model_type": "Input should be an object",
     "dict_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+    "union_tag_not_found": "Its type is missing.",
 }
 
 
@@ -21,7 +23,8 @@ def problems_of(error: ValidationError, data: Any, *prefix: str) -> list[Problem
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False, include_input=False):
         field = item.get("ctx", {}).get("field", "") if item["type"] == "inconsistent" else ""
-        pointer = json_pointer(*prefix, *_path(item["loc"], data), *([field] if field else []))
+        path = _path(item["loc"], data, is_missing=item["type"] == "missing")
+        pointer = json_pointer(*prefix, *path, *([field] if field else []))
         detail = WORDINGS.get(item["type"], item["msg"].removeprefix("Value error, "))
         if pointer in problems:
             problems[pointer]["detail"] += f"; or: {detail}"
@@ -30,13 +33,14 @@ def problems_of(error: ValidationError, data: Any, *prefix: str) -> list[Problem
     return list(problems.values())
 
 
-def _path(location: tuple[int | str, ...], data: Any) -> list[int | str]:
+def _path(location: tuple[int | str, ...], data: Any, *, is_missing: bool) -> list[int | str]:
     """Keep the parts that lead through `data`: a union also names the member types it tried."""
     path: list[int | str] = []
-    for part in location:
+    for number, part in enumerate(location, start=1):
         if isinstance(data, dict) and isinstance(part, str):
-            path.append(part)
-            data = data.get(part)
+            if part in data or (is_missing and number == len(location)):
+                path.append(part)
+                data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int):
             path.append(part)
             data = data[part] if part < len(data) else None

@@ -242,7 +242,7 @@ class Spec:
     holds policies that it prefers to ours, under "numeric" and "category"; `takes_indices` says that it can read
     categories as numbers of slots. `defaults(task, num_rows, stated)` are the defaults that depend on the task, on the
     rows of the data set and on what the request states. A network may also be `Grouped` and `FittedToData`. An ensemble
-    has no `build`: it learns networks of other specs.
+    has no `build`: it learns networks of other specs. `declaration` is what one without code was declared as.
     """
 
     name: str
@@ -256,6 +256,7 @@ class Spec:
     preparation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     takes_indices: bool = False
     defaults: Defaults = no_defaults
+    declaration: Mapping[str, Any] | None = None
 
 
 def as_network(spec: Spec, params: Params) -> tuple[Build, TrainingParams]:

@@ -5,14 +5,15 @@ The plan is stored with the study and never changes: trials, however much later,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import Session
 
 from app.errors import Invalid
 from app.jobs import service as jobs
 from app.jobs.schemas import JobCreate, Limits
-from app.learning import specs
 from app.learning.errors import LearningError
 from app.learning.objectives import Direction, objective
 from app.learning.spec import Task
@@ -20,6 +21,7 @@ from app.learning.tuning import space as spaces
 from app.learning.tuning.pruners import Pruner
 from app.learning.tuning.samplers import Sampler, has_optuna
 from app.learning.tuning.space import Space
+from app.principal import Principal
 from app.settings import Settings
 from app.studies.schemas import StudyCreate, StudyLimits
 from app.tables import DatasetRow, StudyRow
@@ -28,6 +30,16 @@ DEFAULT_TRIALS = 20
 DEFAULT_LEASE_SECONDS = 3600.0
 OF_JOBS = ("dataset", "target", "model", "task", "spec", "params", "preparation", "split", "metric")
 NO_OPTUNA = "tpe needs Optuna, which is not installed here: pip install 'maas[tune]'. random and grid need nothing."
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose study it is, what it learns from, and what bounds it."""
+
+    session: Session
+    principal: Principal
+    dataset: DatasetRow
+    settings: Settings
 
 
 class Plan(BaseModel):
@@ -83,12 +95,16 @@ def trial_request(study: StudyRow, plan: Plan, params: dict[str, Any]) -> JobCre
     )
 
 
-def make_plan(request: StudyCreate, dataset: DatasetRow | None, settings: Settings) -> Plan:
+def make_plan(
+    session: Session, principal: Principal, request: StudyCreate, dataset: DatasetRow | None, settings: Settings
+) -> Plan:
     """The resolved request. Raises: Invalid pointing at each impossible value."""
     try:
         space = spaces.parse(request.space)
         common = _common(request, space)
-        return _external(request, common) if dataset is None else _of_jobs(request, common, space, dataset, settings)
+        if dataset is None:
+            return _external(request, common)
+        return _of_jobs(request, common, space, Caller(session, principal, dataset, settings))
     except LearningError as error:
         raise Invalid(error.message, errors=[dict(each) for each in error.errors]) from None
 
@@ -137,34 +153,36 @@ def _external(request: StudyCreate, common: dict[str, Any]) -> Plan:
     )
 
 
-def _of_jobs(
-    request: StudyCreate, common: dict[str, Any], space: Space, dataset: DatasetRow, settings: Settings
-) -> Plan:
+def _of_jobs(request: StudyCreate, common: dict[str, Any], space: Space, caller: Caller) -> Plan:
     given = {name: getattr(request, name) for name in ("target", "task", "spec", "preparation", "split")}
     first, last = spaces.corners(space)
-    probe = _job(given, dataset=dataset.id, params={**(request.params or {}), **first}, limits=request.limits)
-    spaces.check_parameters(space, specs.get(probe.spec).params, request.params or {})
-    resolved = _resolved(dataset, probe, space, settings)
-    _resolved(dataset, probe.model_copy(update={"params": {**(request.params or {}), **last}}), space, settings)
+    probe = _job(given, dataset=caller.dataset.id, params={**(request.params or {}), **first}, limits=request.limits)
+    spec = jobs.find_spec(caller.session, caller.principal, probe.spec)
+    spaces.check_parameters(space, spec.params, request.params or {})
+    resolved = _resolved(probe, space, caller)
+    _resolved(probe.model_copy(update={"params": {**(request.params or {}), **last}}), space, caller)
     if not resolved["split"]["validation"] and resolved["split"]["method"] != "column":
         detail = "Trials are compared on the validation part: it needs rows."
         raise LearningError(detail, pointer="/split/validation")
+    slots = caller.settings.worker_slots
     metric, direction = objective(resolved["task"], request.metric, request.direction)
     return Plan(
         **common,
-        **{name: resolved[name] for name in ("target", "task", "spec", "preparation", "split")},
+        **{name: resolved[name] for name in ("target", "task", "preparation", "split")},
+        # A declared spec may get another version while the study goes on.
+        spec=spec.name if spec.declaration is None else f"{spec.name}@{spec.version}",
         params=request.params or {},
         metric=metric,
         direction=direction,
-        parallel=min(request.parallel or settings.worker_slots, settings.worker_slots),
+        parallel=min(request.parallel or slots, slots),
     )
 
 
-def _resolved(dataset: DatasetRow, probe: JobCreate, space: Space, settings: Settings) -> dict[str, Any]:
+def _resolved(probe: JobCreate, space: Space, caller: Caller) -> dict[str, Any]:
     """The plan of one trial; what is wrong with it is told in terms of the study's request."""
     try:
-        jobs.limits(probe, settings)
-        return jobs.plan(dataset, probe, settings)
+        jobs.limits(probe, caller.settings)
+        return jobs.plan(caller.session, caller.principal, caller.dataset, probe, caller.settings)
     except Invalid as error:
         for each in error.errors:
             each["pointer"] = spaces.into_space(each["pointer"], space).replace("limits/wall", "limits/trial_wall")

@@ -30,7 +30,7 @@ def create(session: Session, principal: Principal, request: StudyCreate, setting
     planning.check_kind(request)
     audit.take_turn(session, principal.project_id)
     dataset = None if request.external else datasets.get_ready(session, principal, request.dataset or "")
-    plan = planning.make_plan(request, dataset, settings)
+    plan = planning.make_plan(session, principal, request, dataset, settings)
     _check_room(session, principal, settings)
     seconds = plan.limits.wall_seconds
     row = StudyRow(

@@ -60,6 +60,11 @@ MATRIX = {
     "delete_upload": Row("DELETE /v1/uploads/{upload}", "uploader", 412),
     "list_specs": Row("GET /v1/specs", "reader"),
     "get_spec": Row("GET /v1/specs/dense", "reader"),
+    "create_spec": Row("POST /v1/specs", "trainer", 201, {"name": "mine", "network": {"layers": []}}),
+    "get_network_schema": Row("GET /v1/specs:schema", "reader"),
+    "list_spec_versions": Row("GET /v1/specs/declared/versions", "reader"),
+    "get_spec_version": Row("GET /v1/specs/declared/versions/1", "reader"),
+    "delete_spec_version": Row("DELETE /v1/specs/declared/versions/1", "trainer", 204),
     "create_job": Row("POST /v1/jobs", "trainer", 201, JOB),
     "validate_job": Row("POST /v1/jobs:validate", "reader", 200, JOB),
     "list_jobs": Row("GET /v1/jobs", "reader"),
@@ -123,6 +128,8 @@ OWN_ONLY = {
     "list_datasets",
     "list_specs",
     "get_spec",
+    "create_spec",
+    "get_network_schema",
     "list_jobs",
     "list_models",
     "create_study",
@@ -147,6 +154,7 @@ def names(
 ) -> dict[str, str]:
     """What the table's requests name."""
     client.put("/v1/models/penguins/aliases/champion", json={"version": version})
+    client.post("/v1/specs", json={"name": "declared", "network": {"layers": []}})
     key = client.post("/v1/keys", json={"name": "other", "scopes": ["read"]}).json()["id"]
     announced = {"tus-resumable": "1.0.0", "upload-length": "9", "upload-metadata": "name bmFtZQ=="}
     upload = client.post("/v1/uploads", headers=announced).json()["id"]

@@ -39,6 +39,8 @@ def filled(app: FastAPI, owner: Principal, trained: Trained, client: TestClient,
     """Several of everything that is listed; the id of a queued job."""
     for number in range(4):
         client.post("/v1/keys", json={"name": f"k{number}", "scopes": ["read"]})
+        for name in ("declared", f"declared{number}"):
+            client.post("/v1/specs", json={"name": name, "network": {"layers": []}})
         store_dataset(app, owner, trained, f"data{number}")
         store_version(app, owner, trained, dataset_id)
         store_version(app, owner, trained, dataset_id, f"model{number}")
@@ -55,6 +57,7 @@ def filled(app: FastAPI, owner: Principal, trained: Trained, client: TestClient,
         ("/v1/models/penguins/versions", "version", True),
         ("/v1/audit", "seq", False),
         ("/v1/specs", "name", False),
+        ("/v1/specs/declared/versions", "version", True),
         ("/v1/projects", "id", True),
     ],
 )

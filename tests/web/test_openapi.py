@@ -38,6 +38,11 @@ OPERATIONS = {
     "delete_upload": "delete /v1/uploads/{upload_id}",
     "list_specs": "get /v1/specs",
     "get_spec": "get /v1/specs/{name}",
+    "create_spec": "post /v1/specs",
+    "get_network_schema": "get /v1/specs:schema",
+    "list_spec_versions": "get /v1/specs/{name}/versions",
+    "get_spec_version": "get /v1/specs/{name}/versions/{version}",
+    "delete_spec_version": "delete /v1/specs/{name}/versions/{version}",
     "create_job": "post /v1/jobs",
     "validate_job": "post /v1/jobs:validate",
     "list_jobs": "get /v1/jobs",
@@ -205,12 +210,13 @@ def test_requests_and_answers_have_examples(document: dict[str, Any]) -> None:
         "DatasetRead",
         "AliasWrite",
         "PredictResponse",
+        "SpecCreate",
     ):
         assert document["components"]["schemas"][name]["examples"], name
 
 
 def test_creates_document_the_key_that_makes_them_repeatable(document: dict[str, Any]) -> None:
-    for name in ("upload_dataset", "create_job", "retry_job", "create_study", "ask_study", "create_key"):
+    for name in ("upload_dataset", "create_job", "retry_job", "create_study", "ask_study", "create_key", "create_spec"):
         names = {parameter["name"].lower() for parameter in operations(document)[name]["parameters"]}
         assert "idempotency-key" in names, name
         headers = operations(document)[name]["responses"]["201"]["headers"]

@@ -21,6 +21,12 @@ RECTIFYING = frozenset({"relu", "gelu", "silu", "elu", "leaky_relu"})
 
 # Rows are divided evenly over the steps, so from here on no step has a single row.
 SMALLEST_NORMALIZED_BATCH = 3
+NO_VARIANCE = f"batch normalisation needs at least {SMALLEST_NORMALIZED_BATCH} rows"
+
+
+def lacks_variance(batch_size: object) -> bool:
+    """Return whether batches of this size are too small to be normalised."""
+    return isinstance(batch_size, int) and batch_size < SMALLEST_NORMALIZED_BATCH
 
 
 class DenseParams(TrainingParams):
@@ -42,9 +48,8 @@ class DenseParams(TrainingParams):
 
     @model_validator(mode="after")
     def _batches_have_variance(self) -> Self:
-        size = self.batch_size
-        if self.normalization == "batch" and isinstance(size, int) and size < SMALLEST_NORMALIZED_BATCH:
-            raise inconsistent("batch_size", f"batch normalisation needs at least {SMALLEST_NORMALIZED_BATCH} rows")
+        if self.normalization == "batch" and lacks_variance(self.batch_size):
+            raise inconsistent("batch_size", NO_VARIANCE)
         return self
 
 
@@ -62,16 +67,24 @@ def build(layout: Layout, num_outputs: int, params: DenseParams, dtype: dtype) -
     width = layout.num_inputs
     for num_units in params.hidden:
         layer = nn.Linear(width, num_units, dtype=dtype)
-        _initialise(layer, params.activation)
-        layers += [layer, *_between(num_units, params, dtype)]
+        initialise(layer, params.activation)
+        layers += [layer, *between(num_units, params.normalization, params.activation, params.dropout, dtype)]
         width = num_units
-    last = nn.Linear(width, num_outputs, dtype=dtype)
-    nn.init.normal_(last.weight, std=1.0 / math.sqrt(width))
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(*layers, last)
+    return nn.Sequential(*layers, make_head(width, num_outputs, dtype))
 
 
-def _initialise(layer: nn.Linear, activation: str) -> None:
+def make_head(width: int, num_outputs: int, dtype: dtype) -> nn.Linear:
+    """Return the last layer, which makes raw outputs."""
+    from torch import nn
+
+    head = nn.Linear(width, num_outputs, dtype=dtype)
+    nn.init.normal_(head.weight, std=1.0 / math.sqrt(width))
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def initialise(layer: nn.Linear, activation: str) -> None:
+    """Draw the weights of a hidden layer whose values go through this activation."""
     from torch import nn
 
     if activation in RECTIFYING:
@@ -81,7 +94,8 @@ def _initialise(layer: nn.Linear, activation: str) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def _between(num_units: int, params: DenseParams, dtype: dtype) -> list[nn.Module]:
+def make_activation(name: str) -> nn.Module:
+    """Return the function f as a module."""
     from torch import nn
 
     activations: dict[str, type[nn.Module]] = {
@@ -94,14 +108,21 @@ def _between(num_units: int, params: DenseParams, dtype: dtype) -> list[nn.Modul
         "leaky_relu": nn.LeakyReLU,
         "identity": nn.Identity,
     }
+    return activations[name]()
+
+
+def between(num_units: int, normalization: str, activation: str, dropout: float, dtype: dtype) -> list[nn.Module]:
+    """Return what follows on a hidden layer: normalisation, activation, dropout."""
+    from torch import nn
+
     modules: list[nn.Module] = []
-    if params.normalization == "batch":
+    if normalization == "batch":
         modules.append(nn.BatchNorm1d(num_units, dtype=dtype))
-    if params.normalization == "layer":
+    if normalization == "layer":
         modules.append(nn.LayerNorm(num_units, dtype=dtype))
-    modules.append(activations[params.activation]())
-    if params.dropout:
-        modules.append(nn.Dropout(params.dropout))
+    modules.append(make_activation(activation))
+    if dropout:
+        modules.append(nn.Dropout(dropout))
     return modules
 
 
