@@ -15,6 +15,7 @@ import duckdb
 
 from app.datasets.engine import NUM_THREADS, literal
 from app.datasets.limits import MAX_LINE_BYTES, IngestLimits, check_names, invalid, pointer
+from app.datasets.progress import start
 from app.datasets.reading.giant_lines import refuse_giant_lines
 from app.datasets.reading.rejected_lines import MAX_ENTRIES, leave_out_rejected, refuse_rejected
 from app.datasets.reading.scan_units import num_rows_per_unit
@@ -121,11 +122,12 @@ def _is_plain_ascii(path: Path) -> bool:
                     return
                 num_plain[thread] += 1
 
-    threads = [threading.Thread(target=look, args=(thread,)) for thread in range(NUM_THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    others = [threading.Thread(target=look, args=(thread,)) for thread in range(1, NUM_THREADS)]
+    for other in others:
+        start(other)
+    look(0)
+    for other in others:
+        other.join()
     return sum(num_plain) == num_chunks
 
 
