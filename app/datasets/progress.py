@@ -39,8 +39,9 @@ class Progress:
         if self._stream is None:
             return
         if self._sampler is None:
-            self._sampler = threading.Thread(target=self._sample, daemon=True)
-            self._sampler.start()
+            sampler = threading.Thread(target=self._sample, daemon=True)
+            start(sampler)
+            self._sampler = sampler
         self._tell(None)
 
     def _sample(self) -> None:
@@ -54,3 +55,11 @@ class Progress:
             with self._lock:
                 self._stream.write(json.dumps({"progress": said}) + "\n")
                 self._stream.flush()
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a thread. Raises: MemoryError where the limit leaves no room for its stack; Python words it otherwise."""
+    try:
+        thread.start()
+    except RuntimeError as fault:
+        raise MemoryError(str(fault)) from fault

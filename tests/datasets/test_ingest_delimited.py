@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from app.datasets.limits import MAX_LINE_BYTES
+from app.datasets.reading import delimited
+from app.datasets.reading.scan_units import UNIT_BYTES, num_rows_per_unit
 from app.errors import Invalid, TooLarge
 from tests.datasets.reading import read, refusal
 
@@ -57,6 +61,23 @@ def test_encodings_are_detected_and_reported(codec: str, reported: str) -> None:
     assert table.rows == [{"größe": "Über", "n": 1}]
     assert table.answer["details"]["encoding"] == reported
     assert ("encoding-guessed" in table.warnings) == (reported == "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("last", "encoding"), [(b"z", "utf-8"), ("ü".encode(), "utf-8"), (b"\xfc", "cp1252"), (b"\0", None)]
+)
+def test_two_threads_find_the_same_encoding(
+    last: bytes, encoding: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(delimited, "MIN_BYTES_FOR_THREADS", 0)
+    monkeypatch.setattr(delimited, "CHUNK_BYTES", 7)
+    path = tmp_path / "text"
+    path.write_bytes(b"a,b\n" * 1_000 + last)
+    if encoding is None:
+        with pytest.raises(Invalid, match="NUL"):
+            delimited.detect_encoding(path)
+    else:
+        assert delimited.detect_encoding(path) == encoding
 
 
 def test_bytes_without_a_meaning_in_windows_1252_are_latin_1() -> None:
@@ -142,3 +163,12 @@ def test_a_line_with_many_fields_too_many_is_listed_once_with_all_of_them() -> N
 def test_lines_are_counted_whatever_ends_them_and_with_empty_ones(end: str) -> None:
     fault = refusal(end.join(["a,b", "1,2", "", "", "3", "4,5", ""]))
     assert [error["pointer"] for error in fault.errors] == ["/lines/5"]
+
+
+def test_row_groups_of_a_large_file_follow_the_units_of_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"a,b\n" + b"".join(b"%d,some words\n" % (10**i) for i in range(20)) * 60_000)
+    units, found = UNIT_BYTES / path.stat().st_size, num_rows_per_unit(path)
+    assert found == pytest.approx(60_000 * 20 * units, rel=0.01)
+    path.write_bytes(b"a,b\n")
+    assert num_rows_per_unit(path) is None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from app import sandbox
 from app.datasets import process
 from app.datasets.ingest import IngestLimits, ingest
+from app.datasets.progress import Progress
 from app.errors import Invalid, StorageFull, TooLarge, Unavailable
 from tests.datasets.reading import parquet
 
@@ -86,6 +89,15 @@ def test_the_memory_limit_is_named(folder: Path, source: Path) -> None:
     with pytest.raises(Invalid, match="limit of 40 MiB of memory") as caught:
         ingest(source, format="csv", folder=folder, limits=IngestLimits(memory_bytes=40 << 20))
     assert caught.value.code == "dataset-invalid"
+
+
+def test_no_room_for_a_thread_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(MemoryError), Progress(io.StringIO()) as progress:
+        progress.phase("reading")
 
 
 def test_a_small_memory_limit_is_enough_for_a_small_table(source: Path, folder: Path) -> None:

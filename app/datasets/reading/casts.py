@@ -58,10 +58,7 @@ def is_plain(column: Column, kind: str, found: str) -> str:
     if kind == "integer":
         return f"{found}::VARCHAR = {cell}"
     if kind == "real":
-        # Between "1" and ":" lie the cells that start with a digit other than 0.
-        starts = f"({cell} >= '1' AND {cell} < ':') OR ({cell} >= '-1' AND {cell} < '-:')"
-        fraction = f"starts_with({cell}, '0.') OR starts_with({cell}, '-0.')"
-        return f"abs({found}) < {EXACT_INTEGERS} AND NOT contains({cell}, '_') AND ({starts} OR {fraction})"
+        return " OR ".join(f"({test})" for test in _plain_reals(cell, found))
     same = f"CASE WHEN strlen({cell}) = {DATE_CHARACTERS} THEN {found}::DATE::VARCHAR ELSE {found}::VARCHAR END"
     return f"{same} = {cell} AND {in_range(found, 'TIMESTAMP')}"
 
@@ -74,6 +71,8 @@ def settling(column: Column, kind: str, found: str) -> str:
         return " ".join(
             f"WHEN {column.raw} = '{yes}' THEN true WHEN {column.raw} = '{no}' THEN false" for yes, no in pairs
         )
+    if kind == "real":
+        return " ".join(f"WHEN {test} THEN {found}" for test in _plain_reals(column.raw, found))
     settled = _in_utc(found) if kind == "datetime" else found
     return f"WHEN {is_plain(column, kind, found)} THEN {settled}"
 
@@ -107,6 +106,16 @@ def value(column: Column, kind: str, *, lenient: bool) -> str:
     if kind == "integer" and lenient:
         cell = f"CASE WHEN contains({cell}, '.') THEN split_part({cell}, '.', 1) ELSE {cell} END"
     return f"TRY_CAST({cell} AS {CASTS[kind]})"
+
+
+def _plain_reals(cell: str, found: str) -> tuple[str, str]:
+    """SQL for the two ways in which a real number is plain: the usual one first, which costs two comparisons."""
+    is_exact = f"abs({found}) < {EXACT_INTEGERS} AND NOT contains({cell}, '_')"
+    # Between "1" and ":" lie the cells that start with a digit other than 0.
+    usual = f"{cell} >= '1' AND {cell} < ':'"
+    negative = f"{cell} >= '-1' AND {cell} < '-:'"
+    fraction = f"starts_with({cell}, '0.') OR starts_with({cell}, '-0.')"
+    return f"{is_exact} AND {usual}", f"{is_exact} AND ({negative} OR {fraction})"
 
 
 def _rule(cell: str, kind: str, lenient: bool) -> str:

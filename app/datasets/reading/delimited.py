@@ -6,17 +6,19 @@ import codecs
 import contextlib
 import csv
 import io
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from app.datasets.engine import literal
+from app.datasets.engine import NUM_THREADS, literal
 from app.datasets.limits import MAX_LINE_BYTES, IngestLimits, check_names, invalid, pointer
-from app.datasets.reading.casts import is_one_of
+from app.datasets.progress import start
 from app.datasets.reading.giant_lines import refuse_giant_lines
 from app.datasets.reading.rejected_lines import MAX_ENTRIES, leave_out_rejected, refuse_rejected
+from app.datasets.reading.scan_units import num_rows_per_unit
 from app.datasets.reading.source import ANY_CELL, PLAIN, Column, Dialect, Source
 from app.datasets.reading.typed_parquet import MAX_COLUMNS_AT_ONCE
 
@@ -25,6 +27,7 @@ MAX_MISSING_BYTES = max(map(len, MISSING))
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_BYTES = 256 * 2**10
 CHUNK_BYTES = 2**20
+MIN_BYTES_FOR_THREADS = 2**24
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -68,7 +71,7 @@ def open_delimited(
     ]
     details = {"delimiter": delimiter, "encoding": encoding.removesuffix("-sig"), "has_header": dialect.header}
     warnings = [GUESSED] if encoding in ("cp1252", "latin-1") and dialect.encoding == "auto" else []
-    source = Source(relation, columns, details, warnings)
+    source = Source(relation, columns, details, warnings, num_rows_per_unit=num_rows_per_unit(path))
     if dialect.on_bad_lines == "skip":
         source.leave_out_bad_lines = partial(leave_out_rejected, connection, path, source)
     else:
@@ -91,11 +94,41 @@ def detect_encoding(path: Path, told: str = "auto") -> str:
 
 
 def _first_fitting(path: Path, encodings: tuple[str, ...]) -> str:
+    if path.stat().st_size > MIN_BYTES_FOR_THREADS and not encodings[0].startswith("utf-16") and _is_plain_ascii(path):
+        return encodings[0]
     for encoding in encodings:
         with contextlib.suppress(UnicodeError):
             _check_text(path, encoding)
             return encoding
     raise invalid(f"The file should be {encodings[0]} text, but is not valid {encodings[0]}.")
+
+
+def _is_plain_ascii(path: Path) -> bool:
+    """Whether there are neither NUL characters nor bytes beyond ASCII, which mean the same in all encodings but UTF-16.
+
+    Most large files are such, and as no byte of them depends on others, two threads share the work.
+    """
+    num_chunks = -(-path.stat().st_size // CHUNK_BYTES)
+    chunks, num_plain, is_over = iter(range(num_chunks)), [0] * NUM_THREADS, False
+
+    def look(thread: int) -> None:
+        nonlocal is_over
+        with path.open("rb") as stream:
+            while not is_over and (number := next(chunks, None)) is not None:
+                stream.seek(number * CHUNK_BYTES)
+                chunk = stream.read(CHUNK_BYTES)
+                if b"\0" in chunk or not chunk.isascii():
+                    is_over = True
+                    return
+                num_plain[thread] += 1
+
+    others = [threading.Thread(target=look, args=(thread,)) for thread in range(1, NUM_THREADS)]
+    for other in others:
+        start(other)
+    look(0)
+    for other in others:
+        other.join()
+    return sum(num_plain) == num_chunks
 
 
 def _check_text(path: Path, encoding: str) -> None:
@@ -217,4 +250,6 @@ def _relation(path: Path, delimiter: str, num_columns: int, dialect: Dialect) ->
 def _present(cell: str) -> str:
     """SQL for a cell, NULL where it holds a word for a missing value; the reader itself compares more slowly."""
     is_short = f"strlen({cell}) <= {MAX_MISSING_BYTES}"
-    return f"CASE WHEN {is_short} AND {is_one_of(cell, MISSING)} THEN NULL ELSE {cell} END"
+    # For short categories, that is for every cell of them, comparisons take half the time of a regular expression.
+    is_missing = " OR ".join(f"{cell} = {literal(word)}" for word in MISSING)
+    return f"CASE WHEN {is_short} AND ({is_missing}) THEN NULL ELSE {cell} END"

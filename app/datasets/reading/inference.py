@@ -20,6 +20,7 @@ from app.datasets.reading.typed_parquet import MAX_COLUMNS_AT_ONCE, WRONG_CELL, 
 NUM_SAMPLE_CELLS = 100_000
 MIN_SAMPLE_ROWS = 20
 MAX_SAMPLE_ROWS = 10_000
+NUM_FIRST_CELLS = 100
 NUM_COLUMNS_PER_QUERY = 100
 
 Requested = Mapping[str, str]
@@ -99,13 +100,31 @@ def _possible(column: Column, fits: set[str] | None, requested: Requested) -> tu
 def _fitting_types(connection: duckdb.DuckDBPyConnection, sample: list[tuple[str | None, ...]]) -> dict[int, set[str]]:
     """By position, the types that all sampled cells of a column have; columns without cells are left out.
 
+    A few rows rule out most of the types, so that the rules, which are costly, see the other rows for few of them.
+    """
+    num_columns = len(sample[0]) if sample else 0
+    columns = [[cell for cell in cells if cell is not None] for cells in zip(*sample, strict=True)]
+    first = _having(connection, columns, {kind: set(range(num_columns)) for kind in ANY_CELL}, slice(NUM_FIRST_CELLS))
+    left = {kind: {i for i, kinds in first.items() if kind in kinds} for kind in ANY_CELL}
+    return _having(connection, columns, left, slice(None)) if any(left.values()) else first
+
+
+def _having(
+    connection: duckdb.DuckDBPyConnection, columns: list[list[str]], asked: dict[str, set[int]], part: slice
+) -> dict[int, set[str]]:
+    """By position, the types of those `asked` for that all cells in this part of a column have.
+
     The sample is turned on its side: one long column of cells costs one set of rules, not one per column.
     """
-    positions = [i for row in sample for i, cell in enumerate(row) if cell is not None]
-    values = [cell for row in sample for cell in row if cell is not None]
+    positions = [i for i, cells in enumerate(columns) for _ in cells[part]]
+    values = [cell for cells in columns for cell in cells[part]]
     any_cell = Column("", "cell")
     # Most cells have few of the types here, and a cast that fails costs more than a regular expression.
-    tests = ", ".join(f"bool_and({accepts(any_cell, kind, lenient=False)})" for kind in ANY_CELL)
+    tests = ", ".join(
+        f"bool_and(CASE WHEN list_contains({sorted(asked[kind])}::INTEGER[], position) "
+        f"THEN {accepts(any_cell, kind, lenient=False)} ELSE false END)"
+        for kind in ANY_CELL
+    )
     long_form = "SELECT unnest($1::INTEGER[]) AS position, unnest($2::VARCHAR[]) AS cell"
     query = f"SELECT position, {tests} FROM ({long_form}) GROUP BY position"
     return {

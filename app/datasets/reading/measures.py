@@ -78,7 +78,8 @@ class Part:
         return columns
 
     def _counted(self, batch: list[int]) -> list[dict[str, Any]]:
-        return self._columns(batch, rows(self.connection, f"SELECT {self._figures(batch)} FROM stored")[0])
+        ends = self._ends(batch)
+        return self._columns(batch, ends, rows(self.connection, f"SELECT {self._figures(batch, ends)} FROM stored")[0])
 
     def _scanned(self) -> list[dict[str, Any]]:
         """The counts of a large table and, as ./sampled, its sample: in one scan, unless the sample is too wide."""
@@ -89,36 +90,50 @@ class Part:
         if self.row_bytes * most > MAX_BYTES_OF_LIST:
             self._keep_sample(f"SELECT {cells} FROM stored WHERE {is_sampled}")
             return self._counted(batch)
+        ends = self._ends(batch)
         row = ", ".join(f"c{i} := c{i}" for i in batch)
-        picked = f"list(struct_pack({row}, number := number)) FILTER ({is_sampled})"
+        picked = f"list(struct_pack({row}, number := number)) FILTER ({is_sampled}) AS sample"
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE scanned AS SELECT {self._figures(batch)}, {picked} AS sample FROM stored"
+            f"CREATE OR REPLACE TEMP TABLE scanned AS SELECT {self._figures(batch, ends)}, {picked} FROM stored"
         )
         unnested = "SELECT unnest(sample, recursive := true) FROM scanned"
         # Threads add to the list as they come.
         self._keep_sample(f"SELECT {cells} FROM ({unnested}) ORDER BY number")
         found = rows(self.connection, "SELECT * EXCLUDE (sample) FROM scanned")[0]
         self.connection.execute("DROP TABLE scanned")
-        return self._columns(batch, found)
+        return self._columns(batch, ends, found)
 
     def _keep_sample(self, query: str) -> None:
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE sampled AS {query}")
 
-    def _figures(self, batch: list[int]) -> str:
-        distinct = "count(DISTINCT {})" if self.is_exact else "approx_count_distinct({})"
+    def _ends(self, batch: list[int]) -> list[tuple[Any, Any]]:
+        """Minimum and maximum of each column; asked for nothing else, the engine finds them in the file's footer."""
+        asked = ", ".join(f"{_end('min', i, self.stored[i])}, {_end('max', i, self.stored[i])}" for i in batch)
+        found = rows(self.connection, f"SELECT {asked} FROM stored")[0]
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    def _figures(self, batch: list[int], ends: Sequence[tuple[Any, Any]]) -> str:
+        distinct = "count(DISTINCT c{})" if self.is_exact else "approx_count_distinct(c{})"
         parts = []
-        for i in batch:
-            parts += [f"count(c{i})", distinct.format(f"c{i}"), *_spread(f"c{i}", self.stored[i])]
+        for i, (low, high) in zip(batch, ends, strict=True):
+            has_moments = self.stored[i] in ("integer", "real") and low is not None
+            has_moments = has_moments and max(abs(low), abs(high)) < MAX_SQUARABLE
+            moments = (f"avg(c{i})", f"stddev_samp(c{i})") if has_moments else ("NULL", "NULL")
+            parts += [f"count(c{i})", distinct.format(i), *moments]
         return ", ".join(f"{part} AS f{position}" for position, part in enumerate(parts))
 
-    def _columns(self, batch: list[int], figures: Sequence[Any]) -> list[dict[str, Any]]:
+    def _columns(
+        self, batch: list[int], ends: Sequence[tuple[Any, Any]], figures: Sequence[Any]
+    ) -> list[dict[str, Any]]:
         found = iter(figures)
-        return [self._column(i, *(next(found) for _ in range(6))) for i in batch]
+        return [self._column(i, ends[k], *(next(found) for _ in range(4))) for k, i in enumerate(batch)]
 
-    def _column(self, i: int, present: int, distinct: int, low: Any, high: Any, mean: Any, std: Any) -> dict[str, Any]:
+    def _column(
+        self, i: int, ends: tuple[Any, Any], present: int, distinct: int, mean: float | None, std: float | None
+    ) -> dict[str, Any]:
+        low, high = ends
         if not self.is_exact and low is not None:
             distinct = 1 if low == high else max(2, distinct)
-        is_squarable = self.stored[i] != "real" or low is None or max(abs(low), abs(high)) < MAX_SQUARABLE
         return {
             "name": self.names[i],
             "type": self.stored[i],
@@ -127,8 +142,8 @@ class Part:
             "examples": [],
             "min": low,
             "max": high,
-            "mean": _finite(mean) if is_squarable else None,
-            "std": _finite(std) if is_squarable else None,
+            "mean": _finite(mean),
+            "std": _finite(std),
             "quantiles": {},
             "histogram": None,
             "top": [],
@@ -231,14 +246,11 @@ def _row_bytes(connection: duckdb.DuckDBPyConnection, parquet: str, num_rows: in
     return int(rows(connection, query)[0][0]) // num_rows
 
 
-def _spread(cell: str, stored: str) -> list[str]:
-    """SQL for minimum, maximum, mean and deviation; NULL where they mean nothing."""
+def _end(function: str, position: int, stored: str) -> str:
+    """SQL for the minimum or maximum of a column; NULL where it means nothing."""
     if stored == "datetime":
-        return [f"epoch_us(min({cell}))", f"epoch_us(max({cell}))", "NULL", "NULL"]
-    if stored not in ("integer", "real"):
-        return ["NULL"] * 4
-    number = f"CASE WHEN abs({cell}) < {MAX_SQUARABLE} THEN {cell} END" if stored == "real" else cell
-    return [f"min({cell})", f"max({cell})", f"avg({number})", f"stddev_samp({number})"]
+        return f"epoch_us({function}(c{position}))"
+    return f"{function}(c{position})" if stored in ("integer", "real") else "NULL"
 
 
 def _edges(stored: str, column: dict[str, Any], detail: Detail) -> list[Any]:

@@ -56,6 +56,7 @@ class Source:
     """A readable table: its SQL relation, its columns, how it was read, and late looks at lines that are no rows.
 
     `leave_out_bad_lines` is told the number of rows that were written and adds to details and warnings.
+    `num_rows_per_unit` is about how many rows the engine reads at a time, where that is known.
     """
 
     relation: str
@@ -64,3 +65,4 @@ class Source:
     warnings: list[dict[str, str | None]] = field(default_factory=list)
     refuse_bad_lines: Callable[[], None] = lambda: None
     leave_out_bad_lines: Callable[[int], None] = lambda num_rows: None
+    num_rows_per_unit: int | None = None
