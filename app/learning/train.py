@@ -21,7 +21,7 @@ from app.learning.errors import LearningError, OutOfMemory
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
 from app.learning.learned import Learned, outputs
-from app.learning.loop import Data, Training
+from app.learning.loop import Data, Poll, Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
 from app.learning.memory import Meter, is_refusal, wanted_bytes
@@ -101,7 +101,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
         _resume(training, request["resume"], fingerprint)
     emit({"type": "phase", "phase": "training"})
     reporter.begin(training)
-    reason = training.run(reporter.poll, reporter.end_epoch)
+    reason = training.run(_until(request.get("last_step"), reporter.poll), reporter.end_epoch)
     reporter.report(training)
     if reason in ("paused", "cancelled"):
         emit({"type": "stopped", "reason": reason})
@@ -109,6 +109,15 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
     if reason in ENDINGS:
         reporter.say("info", ENDINGS[reason], epoch=training.progress.epoch, step=training.step)
     _finish(request, prepared, training, reporter, reason)
+
+
+def _until(last_step: int | None, poll: Poll) -> Poll:
+    """Finish after this step, as somebody has done before: a training that time has ended can be repeated."""
+
+    def stop(training: Training) -> str | None:
+        return "finish" if last_step is not None and training.step >= last_step else poll(training)
+
+    return stop
 
 
 def make_training(prepared: Prepared) -> Training:

@@ -118,6 +118,11 @@ def get_version(session: Session, principal: Principal, reference: Reference) ->
     return row
 
 
+def find_version_of(session: Session, job_id: str) -> ModelVersionRow | None:
+    """The version that a job made, unless it was deleted."""
+    return session.scalars(select(ModelVersionRow).where(ModelVersionRow.job_id == job_id)).first()
+
+
 def list_page(session: Session, principal: Principal, *, limit: int, after: str | None) -> Sequence[ModelRow]:
     """Models of the project, newest first, one more than `limit` if there are more."""
     query = select(ModelRow).where(ModelRow.project_id == principal.project_id)
