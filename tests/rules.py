@@ -78,6 +78,7 @@ USES_DATABASE = {
     "jobs.queue": "every change of a job's status",
     "jobs.journal": "events, metrics and logs of jobs",
     "jobs.attempt": "tells a busy database from a fault of the job",
+    "jobs.reproducing": "reads what the training that is repeated has left",
     "jobs.submission": "inserting a job queues it",
     "datasets.lineage": "what was made from what",
     "garbage": "what the database names",

@@ -43,6 +43,7 @@ OPERATIONS = {
     "list_jobs": "get /v1/jobs",
     "get_job": "get /v1/jobs/{job_id}",
     "retry_job": "post /v1/jobs/{job_id}/retry",
+    "reproduce_job": "post /v1/jobs/{job_id}/reproduce",
     "cancel_job": "post /v1/jobs/{job_id}/cancel",
     "pause_job": "post /v1/jobs/{job_id}/pause",
     "resume_job": "post /v1/jobs/{job_id}/resume",
