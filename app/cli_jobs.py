@@ -190,6 +190,27 @@ def retry_job(client: "Client", job: JobId) -> Any:
     return client.post(f"/v1/jobs/{job}/retry")
 
 
+def show_reproduction(job: dict[str, Any]) -> None:
+    """How equal the repetition is, once that is known."""
+    if job.get("reproduction") is None:
+        show_started(job)
+        return
+    found = job["reproduction"]
+    record("equal", "weights_equal", "graph_equal", "metrics_equal", "first_difference", "weights_difference")(found)
+    table("what", "recorded", "found")([{"what": name, **apart} for name, apart in found["differences"].items()])
+
+
+@ask(group, "reproduce", show=show_reproduction, failure=ended_badly)
+def reproduce_job(
+    client: "Client",
+    job: JobId,
+    follow: Annotated[bool, typer.Option("--watch", help="Show live progress until the end.")] = False,
+) -> Any:
+    """Train again what a job has trained, and compare the bits."""
+    again = client.post(f"/v1/jobs/{job}/reproduce")
+    return watch(client, again["id"]) if follow else again
+
+
 def show_logs(pieces: list[dict[str, Any]]) -> None:
     """What the job's processes wrote, line by line."""
     for line in "".join(piece["text"] for piece in pieces).splitlines():

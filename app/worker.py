@@ -27,6 +27,7 @@ from app.jobs.attempt import Attempt, Workplace
 from app.jobs.executors.local import Launcher
 from app.jobs.ingesting import Ingesting
 from app.jobs.lease import Beat, Lease, LeaseLost
+from app.jobs.reproducing import Reproducing
 from app.jobs.training import Training
 from app.settings import Settings
 from app.storage import Storage
@@ -37,7 +38,7 @@ from app.uploads.place import Place
 log = logging.getLogger("maas.worker")
 LEAVING_SECONDS = 20.0
 READS_BEFORE_EXPIRY = 3
-KINDS: dict[str, type[Attempt]] = {"train": Training, "ingest": Ingesting}
+KINDS: dict[str, type[Attempt]] = {"train": Training, "ingest": Ingesting, "reproduce": Reproducing}
 
 
 class Worker:

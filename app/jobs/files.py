@@ -19,11 +19,16 @@ class Files:
         self._storage = storage
         self._read_sessions = read_sessions
 
-    def keep(self, told: dict[str, Any]) -> Blob:
-        """Store a file and remove it. Raises: OSError when it is another one than the child has told of."""
+    def path(self, told: dict[str, Any]) -> Path:
+        """Where a file is. Raises: OSError when a child named one outside its folder."""
         path = (self._folder / told["path"]).resolve()
         if not path.is_relative_to(self._folder):
             raise OSError("a child named a file outside its folder")
+        return path
+
+    def keep(self, told: dict[str, Any]) -> Blob:
+        """Store a file and remove it. Raises: OSError when it is another one than the child has told of."""
+        path = self.path(told)
         blob = self._storage.put_file(path)
         path.unlink()
         if blob.sha256 != told["sha256"]:

@@ -109,17 +109,20 @@ def succeed(
     *,
     version: int | None = None,
     metrics: dict[str, Any] | None = None,
-    kept: dict[str, Any] | None = None,
+    result: dict[str, Any] | None = None,
+    summary: str | None = None,
 ) -> None:
-    """End well, in the transaction that stores the result: a model version, or a data set.
+    """End well, in the transaction that stores the result: a model version, a data set, or what `result` holds.
 
-    `kept` is what a trial made, which may become a version when its study ends. Raises: LeaseLost.
+    That is what a trial made, which may become a version when its study ends, or what a repetition found out.
+    Raises: LeaseLost.
     """
-    job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics, result=kept)
+    job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics, result=result)
     journal.forget_snapshot(session, job.id)
-    result = f"{job.model}@{version}" if version else f"trial {job.trial}" if kept else str(job.dataset_id)
-    journal.append(session, job.id, [journal.event("status", f"Succeeded: {result}.", status="succeeded")])
-    audit.record(session, principal, "job.succeed", job.id, result=result)
+    made = f"{job.model}@{version}" if version else f"trial {job.trial}" if job.study_id else str(job.dataset_id)
+    summary = summary or made
+    journal.append(session, job.id, [journal.event("status", f"Succeeded: {summary}.", status="succeeded")])
+    audit.record(session, principal, "job.succeed", job.id, result=summary)
 
 
 def fail(session: Session, lease: Lease, error: dict[str, Any]) -> None:

@@ -121,6 +121,18 @@ async def retry_job(request: Request, job_id: JobId, caller: Caller, create: Cre
     return await create.run(job_id.encode(), make)
 
 
+@routes.post("/v1/jobs/{job_id}/reproduce", status_code=201, response_model=JobRead)
+@allow("jobs:write")
+async def reproduce_job(request: Request, job_id: JobId, caller: Caller, create: Create, wait: Wait) -> Response:
+    """Train again what a job has trained and compare the bits: the new job's `reproduction` says how equal they are."""
+
+    def make(session: Session) -> tuple[str, JobRead]:
+        row = service.reproduce(session, caller, job_id, request.app.state.settings)
+        return f"/v1/jobs/{row.id}", show(row)
+
+    return await _after_wait(request, await create.run(job_id.encode(), make), wait)
+
+
 @routes.post("/v1/jobs/{job_id}/cancel")
 @allow("jobs:write")
 def cancel_job(job_id: JobId, caller: Caller, session: InSession) -> JobRead:
@@ -200,6 +212,8 @@ def show(row: JobRow) -> JobRead:
         dataset=row.dataset_id or "",
         study=row.study_id,
         model_version=f"{row.model}@{row.model_version}" if row.model_version else None,
+        reproduces=row.plan.get("reproduces"),
+        reproduction=row.result if row.kind == "reproduce" else None,
         **{name: row.plan.get(name) for name in PLANNED},
         **{name: getattr(row, name) for name in COPIED},
     )

@@ -92,6 +92,42 @@ class JobError(BaseModel):
     next_step: str = Field("", description="What to do next.")
 
 
+class Apart(BaseModel):
+    """A value that two trainings do not share."""
+
+    recorded: Any
+    found: Any
+    difference: float | None = None
+
+
+class FirstDifference(BaseModel):
+    """The first point of the curves at which two trainings differ."""
+
+    step: int
+    epoch: float
+    values: dict[str, Apart] = Field(description="The losses that differ, and by how much.")
+    reason: str | None = Field(description="Why there is nothing to compare there.")
+
+
+class WeightsDifference(BaseModel):
+    """Where the weights are furthest apart."""
+
+    tensor: str
+    largest: float | None = Field(description="The largest difference of two numbers; null where shapes differ.")
+
+
+class ReproductionRead(BaseModel):
+    """How equal a training and its repetition are, bit by bit."""
+
+    equal: bool = Field(description="Whether weights, graph, scores and curve are the same.")
+    weights_equal: bool
+    graph_equal: bool
+    metrics_equal: bool
+    first_difference: FirstDifference | None
+    weights_difference: WeightsDifference | None
+    differences: dict[str, Apart] = Field(description="What was different around them: libraries, processor, threads.")
+
+
 class JobRead(BaseModel):
     """A job: `status` for programs, `phase` for people."""
 
@@ -127,6 +163,8 @@ class JobRead(BaseModel):
                     "retry_of": None,
                     "study": None,
                     "trial": None,
+                    "reproduces": None,
+                    "reproduction": None,
                     "created_at": "2026-11-23T09:00:00Z",
                     "started_at": "2026-11-23T09:00:00Z",
                     "finished_at": None,
@@ -137,7 +175,9 @@ class JobRead(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Literal["train", "ingest"] = Field(description="`ingest` reads a large upload or makes a version of it.")
+    kind: Literal["train", "ingest", "reproduce"] = Field(
+        description="`ingest` reads a large upload or makes a version of it; `reproduce` trains again and compares."
+    )
     status: Status
     phase: str | None = Field(description="What a running job does now: loading, training, exporting …")
     progress: dict[str, Any] = Field(
@@ -165,6 +205,8 @@ class JobRead(BaseModel):
     retry_of: str | None
     study: str | None = Field(description="The study that this job is a trial of.")
     trial: int | None = Field(description="Its number in that study.")
+    reproduces: str | None = Field(description="The job that this one trains again.")
+    reproduction: ReproductionRead | None = Field(description="How equal the two are, once it has succeeded.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

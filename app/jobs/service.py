@@ -13,12 +13,14 @@ from app import audit
 from app.datasets import service as datasets
 from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.jobs import journal, queue, submission
+from app.jobs.reproduction import plan_again
 from app.jobs.schemas import JobCreate, JobPatch
 from app.learning import specs as learned_specs
 from app.learning.declared.spec import make_spec
 from app.learning.errors import LearningError
 from app.learning.plan import plan as make_plan
 from app.learning.spec import Spec
+from app.models import service as models
 from app.principal import Principal
 from app.settings import Settings
 from app.specs import service as specs
@@ -65,11 +67,12 @@ def retry(session: Session, principal: Principal, job_id: str, settings: Setting
     old = get(session, principal, job_id)
     if old.status not in ("failed", "cancelled"):
         raise Conflict(f"Only a failed or cancelled job can be retried; this one is {old.status}.")
-    if old.kind != "train":
+    if old.kind == "ingest":
         raise Conflict("Only training jobs can be retried; send the data again.")
     order = _order(
         datasets.get(session, principal, old.dataset_id or ""),
-        model=old.model or "",
+        kind=old.kind,
+        model=old.model,
         plan=old.plan,
         limits=old.limits,
         priority=old.priority,
@@ -78,18 +81,40 @@ def retry(session: Session, principal: Principal, job_id: str, settings: Setting
     return submission.submit(session, principal, order, settings)
 
 
+def reproduce(session: Session, principal: Principal, job_id: str, settings: Settings) -> JobRow:
+    """Queue a job that trains again what a job has trained, and compares the bits. It makes no model version.
+
+    Raises: NotFound; Conflict when there is nothing to compare with; Unavailable.
+    """
+    audit.take_turn(session, principal.project_id)
+    old = get(session, principal, job_id)
+    if old.kind != "train" or old.status != "succeeded":
+        what = f"this one is {old.status}" if old.kind == "train" else f"this one is of kind {old.kind}"
+        raise Conflict(f"Only a training that succeeded can be reproduced; {what}.")
+    dataset = _ready_dataset(session, principal, old.dataset_id or "")
+    version = models.find_version_of(session, old.id)
+    if version is None:
+        raise Conflict("The model version that this job made was deleted: there is nothing to compare with.")
+    again = plan_again(old, version)
+    # Time must not end it sooner than it ended the training that is repeated.
+    limits = old.limits | {"wall_seconds": settings.job_wall_seconds}
+    order = _order(dataset, kind="reproduce", model=None, plan=again, limits=limits, priority=old.priority)
+    return submission.submit(session, principal, replace(order, audited={"reproduces": old.id}), settings)
+
+
 def _order(
     dataset: DatasetRow,
     *,
-    model: str,
+    model: str | None,
     plan: dict[str, Any],
     limits: dict[str, Any],
     priority: int,
+    kind: str = "train",
     retry_of: str | None = None,
 ) -> submission.Order:
     digests = {"dataset": dataset.sha256, "table": dataset.parquet_sha256}
     return submission.Order(
-        "train", dataset.id, plan, digests, limits, model, priority, retry_of, audited={"model": model}
+        kind, dataset.id, plan, digests, limits, model, priority, retry_of, audited={"model": model}
     )
 
 

@@ -76,7 +76,7 @@ class Training(Attempt):
                 "num_rows": dataset.num_rows,
                 "sha256": dataset.parquet_sha256,
             },
-            "threads": 1,
+            "threads": job.plan.get("threads", 1),
             "checkpoint_seconds": place.settings.checkpoint_seconds,
             "wall_seconds": self._limit,
             "seconds_before": self._seconds_before,
@@ -253,7 +253,7 @@ class Training(Attempt):
                 if self.job.study_id is not None:
                     # Of all trials only the best becomes a version, and which that is shows at the end of the study.
                     kept = {"manifest": end["manifest"], "files": {name: asdict(blob) for name, blob in stored.items()}}
-                    queue.succeed(session, self.lease, principal, metrics=end["metrics"], kept=kept)
+                    queue.succeed(session, self.lease, principal, metrics=end["metrics"], result=kept)
                     return
                 version = models.add_version(
                     session, self.job, manifest=end["manifest"], metrics=end["metrics"], files=stored

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from app.learning.evaluate import Evaluated
@@ -15,6 +18,23 @@ from app.learning.spec import Spec
 
 FORMAT = 1
 LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "pyarrow")
+
+
+def machine() -> dict[str, str]:
+    """Return what decides how the processor rounds: its model, and the instructions that torch uses of it."""
+    return {
+        "architecture": platform.machine(),
+        "cpu": _cpu() or platform.processor() or "unknown",
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _cpu() -> str | None:
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return found[1].strip() if found else None
 
 
 def make_manifest(
@@ -47,6 +67,7 @@ def make_manifest(
         "conformal": evaluated.conformal,
         "num_inputs": prepared.preparation.layout.num_inputs,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "machine": machine(),
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
 

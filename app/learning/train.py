@@ -22,7 +22,7 @@ from app.learning.errors import Diverged, LearningError, OutOfMemory
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
 from app.learning.learned import Learned, outputs
-from app.learning.loop import Data, Training
+from app.learning.loop import Data, Poll, Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
 from app.learning.memory import Meter, is_refusal, wanted_bytes
@@ -103,7 +103,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
     )  # fmt: skip
     if request.get("resume"):
         _resume(training, reporter, request["resume"], fingerprint)
-    reason = _train(training, reporter, Snapshots(request, prepared, reporter))
+    reason = _train(training, reporter, Snapshots(request, prepared, reporter), request.get("last_step"))
     if reason in ("paused", "cancelled"):
         emit({"type": "stopped", "reason": reason})
         return
@@ -112,7 +112,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
     _finish(request, prepared, training, reporter, reason)
 
 
-def _train(training: Training, reporter: Reporter, snapshots: Snapshots) -> str:
+def _train(training: Training, reporter: Reporter, snapshots: Snapshots, last_step: int | None) -> str:
     """Run a training; returns why it ended, after all that it has to tell."""
 
     def kept() -> torch.nn.Module:
@@ -126,7 +126,7 @@ def _train(training: Training, reporter: Reporter, snapshots: Snapshots) -> str:
 
     reporter.begin(training)
     try:
-        reason = training.run(reporter.poll, end_epoch)
+        reason = training.run(_until(last_step, reporter.poll), end_epoch)
     except Diverged:
         reporter.end(training)
         raise
@@ -135,6 +135,15 @@ def _train(training: Training, reporter: Reporter, snapshots: Snapshots) -> str:
     else:
         reporter.end(training)
     return reason
+
+
+def _until(last_step: int | None, poll: Poll) -> Poll:
+    """Finish after this step, as somebody has done before: a training that time has ended can be repeated."""
+
+    def stop(training: Training) -> str | None:
+        return "finish" if last_step is not None and training.step >= last_step else poll(training)
+
+    return stop
 
 
 def make_training(prepared: Prepared) -> Training:

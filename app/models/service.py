@@ -127,6 +127,11 @@ def find_snapshot(session: Session, principal: Principal, name: str) -> Snapshot
     return session.scalars(query.order_by(JobRow.id.desc()).limit(1)).first()
 
 
+def find_version_of(session: Session, job_id: str) -> ModelVersionRow | None:
+    """The version that a job made, unless it was deleted."""
+    return session.scalars(select(ModelVersionRow).where(ModelVersionRow.job_id == job_id)).first()
+
+
 def list_page(session: Session, principal: Principal, *, limit: int, after: str | None) -> Sequence[ModelRow]:
     """Models of the project, newest first, one more than `limit` if there are more."""
     query = select(ModelRow).where(ModelRow.project_id == principal.project_id)

@@ -102,7 +102,7 @@ class Stage:
         with self.sessions.begin() as session:
             nobody = Principal(session.get_one(JobRow, lease.job_id).project_id, "", frozenset())
             metrics = {"validation": {metric: value}, "test": {}}
-            queue.succeed(session, lease, nobody, metrics=metrics, kept=kept)
+            queue.succeed(session, lease, nobody, metrics=metrics, result=kept)
         return str(files["weights"].sha256)
 
     def stop(self, lease: Lease, status: str) -> None:

@@ -70,6 +70,7 @@ MATRIX = {
     "list_jobs": Row("GET /v1/jobs", "reader"),
     "get_job": Row("GET /v1/jobs/{job}", "reader"),
     "retry_job": Row("POST /v1/jobs/{job}/retry", "trainer", 409),
+    "reproduce_job": Row("POST /v1/jobs/{job}/reproduce", "trainer", 409),
     "cancel_job": Row("POST /v1/jobs/{job}/cancel", "trainer"),
     "pause_job": Row("POST /v1/jobs/{job}/pause", "trainer"),
     "resume_job": Row("POST /v1/jobs/{job}/resume", "trainer", 409),

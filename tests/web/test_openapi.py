@@ -49,6 +49,7 @@ OPERATIONS = {
     "get_job": "get /v1/jobs/{job_id}",
     "patch_job": "patch /v1/jobs/{job_id}",
     "retry_job": "post /v1/jobs/{job_id}/retry",
+    "reproduce_job": "post /v1/jobs/{job_id}/reproduce",
     "cancel_job": "post /v1/jobs/{job_id}/cancel",
     "pause_job": "post /v1/jobs/{job_id}/pause",
     "resume_job": "post /v1/jobs/{job_id}/resume",
