@@ -42,10 +42,16 @@ class DenseParams(TrainingParams):
 
     @model_validator(mode="after")
     def _batches_have_variance(self) -> Self:
-        size = self.batch_size
-        if self.normalization == "batch" and isinstance(size, int) and size < SMALLEST_NORMALIZED_BATCH:
-            raise inconsistent("batch_size", f"batch normalisation needs at least {SMALLEST_NORMALIZED_BATCH} rows")
+        if self.normalization == "batch":
+            refuse_single_rows(self)
         return self
+
+
+def refuse_single_rows(params: TrainingParams) -> None:
+    """Raise, within a validator, when batches may have a single row, which cannot be normalised over the batch."""
+    size = params.batch_size
+    if isinstance(size, int) and size < SMALLEST_NORMALIZED_BATCH:
+        raise inconsistent("batch_size", f"batch normalisation needs at least {SMALLEST_NORMALIZED_BATCH} rows")
 
 
 def build(layout: Layout, num_outputs: int, params: DenseParams, dtype: dtype) -> nn.Module:
