@@ -21,7 +21,7 @@ class Files:
 
     def path(self, told: dict[str, Any]) -> Path:
         """Where a file is. Raises: OSError when a child named one outside its folder."""
-        path = (self._folder / told["path"]).resolve()
+        path = (self._folder / str(told["path"])).resolve()
         if not path.is_relative_to(self._folder):
             raise OSError("a child named a file outside its folder")
         return path

@@ -23,7 +23,7 @@ from app.learning.export import Answer
 from app.learning.learned import Learned, outputs
 from app.learning.metrics import QUANTILES, Floats, Metrics
 from app.learning.prepared import Prepared, Rows
-from app.learning.spec import CLASSIFICATION
+from app.learning.spec import CLASSIFICATION, TrainingParams
 
 # Of fewer errors than this the outer quantiles are no more than their extremes.
 LEAST_ERRORS = 10
@@ -91,7 +91,9 @@ class _Model:
 
 
 def _calibration(learned: Learned, prepared: Prepared) -> Calibration | None:
-    if not (prepared.plan.params.calibrate and prepared.plan.task in CLASSIFICATION):
+    params = prepared.plan.params
+    unwanted = isinstance(params, TrainingParams) and not params.calibrate
+    if unwanted or prepared.plan.task not in CLASSIFICATION:
         return None
     return calibrate(learned.held_out_BK, learned.held_out.learned_B.astype(np.int64), prepared.plan.task)
 

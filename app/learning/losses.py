@@ -1,7 +1,8 @@
 """The losses J that training minimises, on raw outputs of a network.
 
 Shapes: out_BK raw outputs (K is 1 but for several classes), y_B class numbers, shares or scaled values,
-w_B weights of the rows. Each returns the mean over rows, a scalar. Deterministic: yes.
+w_B weights of the rows. Each returns the mean over rows, a scalar. A network of M members may answer (B, M, K) while it
+is trained: the loss then is the mean of the members' losses. Deterministic: yes.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+MEMBERS_NDIM = 3
 
 
 def make_loss(name: str, task: str, *, label_smoothing: float = 0.0) -> Loss:
     """Return the function (out_BK, y_B, w_B or None) -> J for a resolved loss name (never `auto`)."""
 
     def loss(out_BK: Tensor, y_B: Tensor, w_B: Tensor | None) -> Tensor:
+        if out_BK.ndim == MEMBERS_NDIM:
+            num_members = out_BK.shape[1]
+            out_BK, y_B = out_BK.flatten(0, 1), y_B.repeat_interleave(num_members)
+            w_B = None if w_B is None else w_B.repeat_interleave(num_members)
         rows_B = per_row(out_BK, y_B)
         return rows_B.mean() if w_B is None else (rows_B * w_B).mean()
 

@@ -12,8 +12,9 @@ from typing import Any
 from torch import Tensor, nn, optim
 
 from app.learning.averaging import Average
+from app.learning.networks.abilities import Grouped
 from app.learning.schedule_free import ScheduleFreeAdamW
-from app.learning.spec import Grouped, TrainingParams
+from app.learning.spec import TrainingParams
 
 PREFIX = "optimizer."
 # Makes a step of Muon about as long as one of AdamW, so that both share one learning rate.

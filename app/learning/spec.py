@@ -6,9 +6,9 @@ and where it comes from. Networks return raw outputs: logits, or a value in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic.types import JsonValue
@@ -18,7 +18,7 @@ from app.learning.layout import Layout
 from app.learning.policies import STRICT
 
 if TYPE_CHECKING:
-    from torch import Tensor, dtype, nn
+    from torch import dtype, nn
 
 # How a spec is named; a reference is such a name, or name@version.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -49,8 +49,9 @@ PLAIN: dict[str, Any] = {
     "gradient_clip": None,
     "ema_decay": None,
 }
+NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
 OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "gd": PLAIN | {"learning_rate": 0.1, "early_stopping": None, "dropout": 0.0, "calibrate": False},
+    "gd": PLAIN | {"learning_rate": 0.1, "early_stopping": None, "calibrate": False} | NO_DROPOUT,
     "sgd": {"learning_rate": 0.02, "weight_decay": 0.0},
     "rmsprop": {"learning_rate": 0.001, "momentum": 0.0, "weight_decay": 0.0, "beta2": 0.99},
     "adam": {"momentum": 0.0, "weight_decay": 0.0},
@@ -210,24 +211,6 @@ Stated = Mapping[str, Any]
 Defaults = Callable[[Task, int, Stated], Mapping[str, Any]]
 
 
-@runtime_checkable
-class Grouped(Protocol):
-    """A network whose parameters learn at different rates."""
-
-    def parameter_groups(self, weight_decay: float) -> Sequence[dict[str, Any]]:
-        """Return groups for an optimizer of torch: `params`, `weight_decay` and `rate_factor`."""
-        ...
-
-
-@runtime_checkable
-class FittedToData(Protocol):
-    """A network that looks at the training rows before its first step, and keeps what it saw in buffers."""
-
-    def fit(self, x_BF: Tensor, y_B: Tensor, task: Task) -> None:
-        """Take what it needs from inputs and targets as learned. Deterministic: draws nothing."""
-        ...
-
-
 def no_defaults(task: Task, num_rows: int, stated: Stated) -> Mapping[str, Any]:
     """Return nothing: most specs start alike whatever the task and however many rows."""
     return {}
@@ -241,8 +224,9 @@ class Spec:
     global generator; `num_parameters(layout, num_outputs, params)` counts them without torch. `preparation`
     holds policies that it prefers to ours, under "numeric" and "category"; `takes_indices` says that it can read
     categories as numbers of slots. `defaults(task, num_rows, stated)` are the defaults that depend on the task, on the
-    rows of the data set and on what the request states. A network may also be `Grouped` and `FittedToData`. An ensemble
-    has no `build`: it learns networks of other specs. `declaration` is what one without code was declared as.
+    rows of the data set and on what the request states. What a network may offer beside stands in
+    networks/abilities.py. An ensemble has no `build`: it learns networks of other specs. `declaration` is what one
+    without code was declared as.
     """
 
     name: str

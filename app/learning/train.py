@@ -6,6 +6,7 @@ Deterministic: same request, data, thread count and CPU give the same bits in we
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from app.learning import evaluate, specs, weights
 from app.learning.errors import Diverged, LearningError, OutOfMemory
@@ -26,12 +28,13 @@ from app.learning.loop import Data, Poll, Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
 from app.learning.memory import Meter, is_refusal, wanted_bytes
+from app.learning.networks.abilities import FittedToData
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, Rows, prepare
 from app.learning.reporting import Control, Reporter
 from app.learning.scores import make_score
 from app.learning.snapshots import Snapshots
-from app.learning.spec import FittedToData, as_network
+from app.learning.spec import as_network
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
@@ -162,12 +165,23 @@ def make_training(prepared: Prepared) -> Training:
     data = _data(train, plan.task, dtype, balance)
     if isinstance(network, FittedToData):
         network.fit(data.x_BF, data.y_B, plan.task)
-    return Training(
+    training = Training(
         network, params, smooth, make_loss(plan.loss, plan.task),
         train=data,
         validation=_data(validation, plan.task, dtype, balance) if len(validation) else None,
         seed=plan.seed, score=make_score(prepared.head),
     )  # fmt: skip
+    _check_batches(training)
+    return training
+
+
+def _check_batches(training: Training) -> None:
+    rows_of_step = len(training.train) // training.steps_per_epoch
+    rows_of_batch = rows_of_step // math.ceil(rows_of_step / training.batch_size)
+    normalises = any(isinstance(module, nn.BatchNorm1d) for module in training.network.modules())
+    if normalises and rows_of_batch < 2:
+        message = "Some batches would be single rows, which cannot be normalised: larger ones, or fewer to accumulate."
+        raise LearningError(message, pointer="/params/batch_size")
 
 
 def _data(rows: Rows, task: str, dtype: torch.dtype, balance_K: torch.Tensor | None) -> Data:

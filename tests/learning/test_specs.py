@@ -39,7 +39,19 @@ SHAPES: dict[str, list[dict[str, Any]]] = {
         {"hidden": hidden, "normalization": normalization}
         for hidden, normalization in itertools.product([[], [5], [7, 3, 2]], ["none", "batch", "layer"])
     ],
+    "ft-transformer": [
+        {"num_blocks": 1, "width": 6, "num_heads": heads, "hidden_width": 5, "number_embedding": embedding}
+        for heads, embedding in ((1, "none"), (3, "piecewise_linear"), (2, "periodic"))
+    ],
     "realmlp": [{"hidden": [], "number_width": 5}, {"hidden": [7, 3], "num_frequencies": 4, "max_one_hot": 2}],
+    "resnet": [
+        {"num_blocks": 3, "width": 6, "hidden_width": 5, "number_embedding": embedding, "number_width": 2}
+        for embedding in ("none", "piecewise_linear", "periodic")
+    ],
+    "tabm": [
+        {"num_blocks": 3, "width": 6, "num_members": 2, "number_embedding": embedding, "num_bins": 5}
+        for embedding in ("none", "piecewise_linear", "periodic")
+    ],
 }
 
 
@@ -53,8 +65,13 @@ CASES = [(name, layout) for name in NAMES for layout in layouts_of(name)]
 def rows_for(layout: Layout, num_rows: int) -> torch.Tensor:
     """Return random inputs, every slot of every category and the unknown one among them."""
     x_BF = torch.randn(num_rows, layout.num_inputs)
-    for position, num_slots in layout.indexed.items():
-        x_BF[:, position] = torch.arange(num_rows) % (num_slots + 1)
+    x_BF[:, layout.num_numbers :] = torch.rand(num_rows, layout.num_inputs - layout.num_numbers).round()
+    for position, block in layout.places:
+        slot_B = torch.arange(num_rows) % (block.num_slots + 1)
+        if block.encoding == "one_hot":
+            x_BF[:, position : position + block.num_slots] = slot_B[:, None] == torch.arange(1, block.num_slots + 1)
+        else:
+            x_BF[:, position] = slot_B / (block.num_slots if block.encoding == "ordinal" else 1)
     return x_BF
 
 
@@ -115,7 +132,7 @@ def test_a_network_survives_its_file_and_its_graph_equals_torch(
     network, restored = (spec.build(layout, num_outputs, params, torch.float32) for _ in range(2))
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.uniform_(-1, 1)
+            parameter.add_(torch.empty_like(parameter).uniform_(-0.1, 0.1))
     weights.write(tmp_path / "w.safetensors", network.state_dict())
     restored.load_state_dict(weights.read(tmp_path / "w.safetensors"))
     x_BF = rows_for(layout, 50)

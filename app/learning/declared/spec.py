@@ -15,8 +15,8 @@ from app.learning.declared.grammar import Declaration, normalizes_batches
 from app.learning.declared.reading import digest
 from app.learning.errors import LearningError, shown
 from app.learning.layout import Layout
-from app.learning.spec import Spec, TrainingParams, inconsistent
-from app.learning.specs.dense import NO_VARIANCE, lacks_variance
+from app.learning.spec import Spec, TrainingParams
+from app.learning.specs.dense import refuse_single_rows
 
 if TYPE_CHECKING:
     from torch import dtype, nn
@@ -75,8 +75,8 @@ def params_model(defaults: str, needs_variance: bool) -> type[TrainingParams]:
 
         @model_validator(mode="after")
         def _batches_have_variance(self) -> Self:
-            if needs_variance and lacks_variance(self.batch_size):
-                raise inconsistent("batch_size", NO_VARIANCE)
+            if needs_variance:
+                refuse_single_rows(self)
             return self
 
     checked = TrainingParams.model_validate(stated)

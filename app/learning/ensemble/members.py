@@ -18,7 +18,8 @@ from app.learning.ensemble.trees import MOST_ROUNDS, Trees, learn_trees
 from app.learning.layout import Layout
 from app.learning.loop import Training
 from app.learning.losses import make_loss
-from app.learning.spec import LOSSES, FittedToData
+from app.learning.networks.abilities import FittedToData
+from app.learning.spec import LOSSES
 from app.learning.weights import Tensors
 
 # An epoch of fewer rows has fewer steps, and overfitting needs no more passes than that.

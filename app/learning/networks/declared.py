@@ -57,7 +57,7 @@ class Embedded(nn.Module):
     def fit(self, x_BF: Tensor, y_B: Tensor, task: str) -> None:
         """Look at the training rows, where bins are to hold equally many of them."""
         if isinstance(self.numbers, PiecewiseNumbers):
-            self.numbers.fit(x_BF[:, : self.num_numbers])
+            self.numbers.bins.fit(x_BF[:, : self.num_numbers], y_B, task)
 
     def forward(self, x_BF: Tensor) -> Tensor:
         """Return raw outputs (rows, K)."""

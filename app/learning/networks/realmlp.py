@@ -152,7 +152,7 @@ class RealMLP(nn.Module):
         """Remember the range of the targets of a regression, and the quantiles of the numbers."""
         bend, embedding, _ = self.numbers
         if isinstance(embedding, PiecewiseNumbers):
-            embedding.fit(bend(x_BF[:, : self.num_numbers]))
+            embedding.bins.fit(bend(x_BF[:, : self.num_numbers]), y_B, task)
         if task == "regression":
             self.low.copy_(y_B.min())
             self.high.copy_(y_B.max())

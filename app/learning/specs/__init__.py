@@ -10,13 +10,19 @@ from app.learning.entry_points import Offer
 from app.learning.errors import LearningError, shown
 from app.learning.spec import Spec
 from app.learning.specs.dense import DENSE
+from app.learning.specs.ft_transformer import FT_TRANSFORMER
 from app.learning.specs.linear import LINEAR
 from app.learning.specs.realmlp import REALMLP
+from app.learning.specs.resnet import RESNET
+from app.learning.specs.tabm import TABM
 
 SPECS: dict[str, Spec] = {
     "dense": DENSE,
+    "ft-transformer": FT_TRANSFORMER,
     "linear": LINEAR,
     "realmlp": REALMLP,
+    "resnet": RESNET,
+    "tabm": TABM,
 }
 
 

@@ -48,9 +48,15 @@ class DenseParams(TrainingParams):
 
     @model_validator(mode="after")
     def _batches_have_variance(self) -> Self:
-        if self.normalization == "batch" and lacks_variance(self.batch_size):
-            raise inconsistent("batch_size", NO_VARIANCE)
+        if self.normalization == "batch":
+            refuse_single_rows(self)
         return self
+
+
+def refuse_single_rows(params: TrainingParams) -> None:
+    """Raise, within a validator, when batches may have a single row, which cannot be normalised over the batch."""
+    if lacks_variance(params.batch_size):
+        raise inconsistent("batch_size", NO_VARIANCE)
 
 
 def build(layout: Layout, num_outputs: int, params: DenseParams, dtype: dtype) -> nn.Module:
