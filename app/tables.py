@@ -104,7 +104,7 @@ class UploadRow(Table):
 class JobRow(Table):
     """One background piece of work; only jobs/queue.py changes its status.
 
-    A trial of a study leaves its `result` here until the study knows which is the best; a repetition what it found out.
+    A trial of a study leaves its `result` here until the study knows which is the best; a repetition, how equal it is.
     """
 
     __tablename__ = "jobs"
