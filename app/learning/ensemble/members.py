@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from app.learning.ensemble.crew import IsOver, Tell
 from app.learning.ensemble.problem import Fold, Problem
-from app.learning.ensemble.roster import Network, Recipe
+from app.learning.ensemble.roster import Boosted, Linear, Network, Recipe
 from app.learning.ensemble.trees import MOST_ROUNDS, Trees, learn_trees
+from app.learning.errors import LearningError
+from app.learning.evaluation.linear import fit_layer
 from app.learning.layout import Layout
 from app.learning.loop import Training
 from app.learning.losses import make_loss
 from app.learning.networks.abilities import FittedToData
+from app.learning.networks.spread import Spread
 from app.learning.spec import LOSSES
 from app.learning.weights import Tensors
 
@@ -35,7 +38,15 @@ def learn(recipe: Recipe, fold: Fold, tell: Tell, is_over: IsOver) -> nn.Module:
     """
     if isinstance(recipe, Network):
         return _learn_network(recipe, fold, tell, is_over)
-    return learn_trees(fold, tell, is_over)
+    return learn_trees(fold, tell, is_over) if isinstance(recipe, Boosted) else _learn_linear(fold, is_over)
+
+
+def _learn_linear(fold: Fold, is_over: IsOver) -> nn.Module:
+    problem, rows = fold.problem, fold.learn
+    fitted = fit_layer(fold.layout, rows.x_BF, rows.y_B, problem.task, problem.num_outputs, is_over)
+    if fitted is None:
+        raise LearningError("The linear member came to nothing: there was no time, or its loss was not finite.")
+    return fitted.network
 
 
 def _learn_network(recipe: Network, fold: Fold, tell: Tell, is_over: IsOver) -> nn.Module:
@@ -66,15 +77,20 @@ def _sizes(num_rows: int) -> tuple[int, int]:
 def num_steps(recipe: Recipe, num_rows: int) -> int:
     """Return the most steps that a member takes to learn so many rows."""
     if not isinstance(recipe, Network):
-        return MOST_ROUNDS
+        return MOST_ROUNDS if isinstance(recipe, Boosted) else 1
     epochs, batch_size = _sizes(num_rows)
     return epochs * math.ceil(num_rows / batch_size)
 
 
 def restore(recipe: Recipe, problem: Problem, layout: Layout, tensors: Tensors) -> nn.Module:
     """Return the network of these tensors: built as it was built, then its state put back."""
-    if not isinstance(recipe, Network):
+    if isinstance(recipe, Boosted):
         return Trees(tensors).eval()
+    if isinstance(recipe, Linear):
+        spread = Spread(layout, {place: tensors[f"0.slots_{place}"] for place in layout.indexed})
+        network: nn.Module = nn.Sequential(spread, nn.Linear(spread.width, problem.num_outputs))
+        network.load_state_dict(tensors)
+        return network.eval()
     build, params = recipe.resolve(problem.task, 0)
     network = build(layout, problem.num_outputs, params, torch.float32)
     network.load_state_dict(tensors)

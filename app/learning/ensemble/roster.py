@@ -15,7 +15,7 @@ from app.learning.spec import Build, Task, TrainingParams, as_network
 # About what some hundred trees come to.
 NUMBERS_OF_TREES = 50_000
 
-Name = Literal["realmlp", "bins", "fine-bins", "trees"]
+Name = Literal["linear", "realmlp", "bins", "fine-bins", "trees"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,17 @@ class Boosted:
     levels: bool = True
 
 
-Recipe = Network | Boosted
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A linear model with a little L2 (evaluation/linear.py), of statistics instead of slots where there are many."""
+
+    levels: bool = False
+
+
+Recipe = Network | Boosted | Linear
 
 ROSTER: dict[Name, Recipe] = {
+    "linear": Linear(),
     "realmlp": Network("realmlp"),
     "bins": Network("realmlp", {"number_embedding": "piecewise_linear", "num_bins": 16}),
     "fine-bins": Network("realmlp", {"number_embedding": "piecewise_linear", "num_bins": 48}, levels=True),
@@ -54,7 +62,7 @@ ROSTER: dict[Name, Recipe] = {
 def is_available(name: Name) -> bool:
     """Whether a member can learn here."""
     recipe = ROSTER[name]
-    return isinstance(recipe, Network) or find_spec(recipe.package) is not None
+    return not isinstance(recipe, Boosted) or find_spec(recipe.package) is not None
 
 
 def num_parameters(name: Name, layout: Layout, num_outputs: int, task: Task) -> int:
@@ -62,7 +70,9 @@ def num_parameters(name: Name, layout: Layout, num_outputs: int, task: Task) -> 
     recipe = ROSTER[name]
     if isinstance(recipe, Boosted):
         return NUMBERS_OF_TREES * num_outputs
-    _, params = recipe.resolve(task, 0)
     num_targets = 1 if num_outputs <= 2 else min(num_outputs, MAX_CLASSES)
     seen = look_at(layout, num_targets, levels=recipe.levels).layout
+    if isinstance(recipe, Linear):
+        return (seen.num_numbers + seen.num_flags + sum(block.num_slots for block in seen.blocks) + 1) * num_outputs
+    _, params = recipe.resolve(task, 0)
     return specs.get(recipe.spec).num_parameters(seen, num_outputs, params)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,12 @@ from torch.nn import functional
 
 from app.learning.export import Answer
 from app.learning.layout import Layout
-from app.learning.prepared import Prepared, Rows
+from app.learning.networks.spread import Spread
+from app.learning.prepared import Prepared
+from app.learning.spec import Task
 
 MOST_CELLS = 20_000_000
 MOST_PRODUCTS = 100_000_000
-# Of a column that holds numbers of slots, the most frequent ones get an input each.
-MOST_SLOTS = 100
 NUM_ROUNDS, ITERATIONS_A_ROUND = 6, 20
 LEAST_GAIN = 1e-6
 
@@ -39,47 +40,38 @@ class Linear:
     converged: bool
 
 
-class Spread(nn.Module):
-    """Standardises numbers, and gives the frequent slots of indexed columns an input each."""
-
-    def __init__(self, layout: Layout, x_BF: Tensor) -> None:
-        super().__init__()
-        numbers_BN = x_BF[:, : layout.num_numbers].double()
-        self.center_N = numbers_BN.mean(dim=0).float()
-        deviation_N = numbers_BN.std(dim=0, correction=0)
-        self.scale_N = torch.where(deviation_N > 0, deviation_N, 1.0).float()
-        self.num_numbers = layout.num_numbers
-        self.plain = [place for place in range(layout.num_numbers, layout.num_inputs) if place not in layout.indexed]
-        # Repeated numbers are there as numbers; a linear model has no use for their levels.
-        self.slots = {place: _frequent(x_BF[:, place]) for place, block in layout.places if block.encoding == "index"}
-        self.width = self.num_numbers + len(self.plain) + sum(len(slots) for slots in self.slots.values())
-
-    def forward(self, x_BF: Tensor) -> Tensor:
-        """Return z_BL for x_BF."""
-        numbers_BN = (x_BF[:, : self.num_numbers] - self.center_N) / self.scale_N
-        spread = [(x_BF[:, place, None] == slots).float() for place, slots in self.slots.items()]
-        return torch.cat([numbers_BN, x_BF[:, self.plain], *spread], dim=1)
-
-
-def _frequent(slots_B: Tensor) -> Tensor:
-    counts = torch.bincount(slots_B.long())
-    order = torch.argsort(counts, descending=True, stable=True)[:MOST_SLOTS]
-    return order[counts[order] > 0].float()
-
-
 def fit_linear(prepared: Prepared, is_late: Callable[[], bool]) -> Linear | None:
     """Return the baseline of a training, or None when `is_late` said so, or its loss is not finite.
 
     Raises: MemoryError, or what torch raises without memory.
     """
     head, train = prepared.head, prepared.rows["train"]
-    spread = Spread(prepared.preparation.layout, torch.from_numpy(train.x_BF))
-    chosen = _chosen(len(train), spread.width, head.num_outputs)
-    z_BL = spread(torch.from_numpy(train.x_BF[::chosen]))
-    layer = nn.Linear(spread.width, head.num_outputs)
+    x_BF, learned_B = torch.from_numpy(train.x_BF), torch.from_numpy(train.learned_B)
+    fitted = fit_layer(prepared.preparation.layout, x_BF, learned_B, head.task, head.num_outputs, is_late)
+    return None if fitted is None else Linear(Answer(fitted.network, head.task), *fitted[1:])
+
+
+class Fitted(NamedTuple):
+    """A linear network from x_BF to raw outputs, and how it was fitted."""
+
+    network: nn.Sequential
+    num_rows: int
+    num_rounds: int
+    converged: bool
+
+
+def fit_layer(
+    layout: Layout, x_BF: Tensor, learned_B: Tensor, task: Task, num_outputs: int, is_late: Callable[[], bool]
+) -> Fitted | None:
+    """Fit a layer to these rows, or as many of them as time allows; None when it is late or the loss is not finite."""
+    spread = Spread.fit(layout, x_BF)
+    every = _chosen(len(x_BF), spread.width, num_outputs)
+    z_BL = spread(x_BF[::every])
+    layer = nn.Linear(spread.width, num_outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    loss = _objective(layer, z_BL, _targets(train, head.task, chosen), head.task)
+    y_B = learned_B[::every].long() if task == "multiclass" else learned_B[::every].float()
+    loss = _objective(layer, z_BL, y_B, task)
     optimizer = torch.optim.LBFGS(
         layer.parameters(), max_iter=ITERATIONS_A_ROUND, history_size=10, line_search_fn="strong_wolfe"
     )
@@ -97,21 +89,15 @@ def fit_linear(prepared: Prepared, is_late: Callable[[], bool]) -> Linear | None
         num_rounds += 1
         value = optimizer.step(closure).item()  # type: ignore[no-untyped-call]
         converged, before = before - value < LEAST_GAIN * max(1.0, abs(before)), value
-    network = nn.Sequential(spread, layer)
     if not math.isfinite(loss().item()):
         return None
-    return Linear(Answer(network, head.task), len(z_BL), num_rounds, converged)
+    return Fitted(nn.Sequential(spread, layer).eval(), len(z_BL), num_rounds, converged)
 
 
 def _chosen(num_rows: int, width: int, num_outputs: int) -> int:
     """Return every how many-th row to learn from."""
     affordable = min(MOST_CELLS // width, MOST_PRODUCTS // (width * num_outputs))
     return math.ceil(num_rows / max(1, affordable))
-
-
-def _targets(train: Rows, task: str, chosen: int) -> Tensor:
-    learned_B = torch.from_numpy(train.learned_B[::chosen])
-    return learned_B.long() if task == "multiclass" else learned_B.float()
 
 
 def _objective(layer: nn.Linear, z_BL: Tensor, y_B: Tensor, task: str) -> Callable[[], Tensor]:

@@ -10,6 +10,7 @@ from app.learning.entry_points import Offer
 from app.learning.errors import LearningError, shown
 from app.learning.spec import Spec
 from app.learning.specs.dense import DENSE
+from app.learning.specs.ensemble import AUTO, ENSEMBLE
 from app.learning.specs.ft_transformer import FT_TRANSFORMER
 from app.learning.specs.linear import LINEAR
 from app.learning.specs.realmlp import REALMLP
@@ -17,7 +18,9 @@ from app.learning.specs.resnet import RESNET
 from app.learning.specs.tabm import TABM
 
 SPECS: dict[str, Spec] = {
+    "auto": AUTO,
     "dense": DENSE,
+    "ensemble": ENSEMBLE,
     "ft-transformer": FT_TRANSFORMER,
     "linear": LINEAR,
     "realmlp": REALMLP,
