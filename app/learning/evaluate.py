@@ -6,7 +6,7 @@ Deterministic: yes. Classification is measured on probabilities, regression in t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from app.learning.evaluation.linear import Linear
 from app.learning.export import Answer
 from app.learning.learned import Learned, outputs
 from app.learning.metrics import QUANTILES, Floats, Metrics
-from app.learning.prepared import Prepared, Rows
-from app.learning.spec import CLASSIFICATION, TrainingParams
+from app.learning.prepared import Prepared, Rows, evenly
+from app.learning.spec import CLASSIFICATION
 
 # Of fewer errors than this the outer quantiles are no more than their extremes.
 LEAST_ERRORS = 10
@@ -44,22 +44,22 @@ class Evaluated:
 
 def evaluate(learned: Learned, prepared: Prepared, linear: Linear | None) -> Evaluated:
     """Calibrate what was learned and measure it on every part; an empty part has no metrics."""
-    head, rows = prepared.head, prepared.rows
+    head, seed = prepared.head, prepared.plan.seed
     calibration = _calibration(learned, prepared)
     temperature = calibration["temperature"] if calibration else 1.0
     answer = Answer(learned.network, head.task, temperature)
     held_out_BK = answers_of(learned.held_out_BK, head.task, temperature)
     held_out = Answered(head, held_out_BK, learned.held_out.learned_B, learned.held_out.values_B)
-    models = {"model": _Model(answering(answer), prepared, _offsets(held_out))}
+    models = {"model": _Model(answering(answer), prepared, held_out)}
     others = {"constant": _constant(prepared)} | ({"linear": answering(linear.answer)} if linear else {})
     for name, each in others.items():
-        models[name] = _Model(each, prepared, _offsets(_answered(each(learned.held_out), learned.held_out, prepared)))
+        models[name] = _Model(each, prepared, _answered(each(learned.held_out), learned.held_out, prepared))
     found: dict[str, Any] = models["model"].by_part()
     found["baseline"] = models["constant"].by_part()
     if linear:
         found["linear"] = models["linear"].by_part()
     found["intervals"] = {
-        part: intervals(models["model"].scores(part), seed=prepared.plan.seed) if len(rows[part]) else {}
+        part: intervals(models["model"].scores(part), seed=seed) if part in models["model"].answered else {}
         for part in ("validation", "test")
     }
     conformal = fit_conformal(held_out)
@@ -68,19 +68,32 @@ def evaluate(learned: Learned, prepared: Prepared, linear: Linear | None) -> Eva
     return Evaluated(answer, found, calibration, conformal, encode(document))
 
 
+def serve(evaluated: Evaluated, learned: Learned, prepared: Prepared) -> Evaluated:
+    """Return what was measured, with another network to serve: one that learned all rows, calibrated by its own."""
+    calibration = _calibration(learned, prepared)
+    temperature = calibration["temperature"] if calibration else 1.0
+    held_out_BK = answers_of(learned.held_out_BK, prepared.head.task, temperature)
+    conformal = fit_conformal(_answered(held_out_BK, learned.held_out, prepared))
+    answer = Answer(learned.network, prepared.head.task, temperature)
+    return replace(evaluated, answer=answer, calibration=calibration, conformal=conformal)
+
+
 def answering(answer: Answer) -> Answering:
     """Return the answers of a network as a function of rows."""
     return lambda rows: outputs(answer, torch.from_numpy(rows.x_BF))
 
 
 class _Model:
-    """One of the models that are measured, with its answers to every part."""
+    """One of the models that are measured, with its answers to every part; rows held out are the validation part."""
 
-    def __init__(self, answer: Answering, prepared: Prepared, offsets: Floats | None) -> None:
-        self.offsets = offsets
-        self.answered = {
-            part: _answered(answer(rows), rows, prepared) for part, rows in prepared.rows.items() if len(rows)
-        }
+    def __init__(self, answer: Answering, prepared: Prepared, held_out: Answered) -> None:
+        self.offsets = _offsets(held_out)
+        train, test = prepared.rows["train"], prepared.rows["test"]
+        thinned = train.take(evenly(len(train)))
+        parts = (("train", thinned), ("test", test))
+        self.answered = {part: _answered(answer(rows), rows, prepared) for part, rows in parts if len(rows)}
+        if len(held_out):
+            self.answered["validation"] = held_out
 
     def scores(self, part: str) -> metrics.Scores:
         return self.answered[part].scores(self.offsets)

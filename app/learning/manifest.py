@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from app.learning.evaluate import Evaluated
+from app.learning.parts import Parts
 from app.learning.prepared import Prepared
 from app.learning.spec import Spec
 
@@ -43,8 +44,9 @@ def make_manifest(
     network: nn.Module,
     history: Mapping[str, Any],
     evaluated: Evaluated,
+    parts: Parts | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest as JSON without NaN or infinity."""
+    """Return the manifest as JSON without NaN or infinity; `parts` are the measured ones, if others were learned."""
     plan, dataset = prepared.plan, request["dataset"]
     resolved = plan.to_json()
     return {
@@ -57,7 +59,7 @@ def make_manifest(
         "inputs": prepared.inputs,
         "preparation": prepared.preparation.to_json(),
         "output": prepared.head.to_json(),
-        "split": resolved["split"] | prepared.parts.to_json(),
+        "split": resolved["split"] | (parts or prepared.parts).to_json(),
         "seed": plan.seed,
         "threads": request.get("threads") or 1,
         "dataset": {"sha256": dataset.get("sha256"), "num_rows": dataset["num_rows"]},

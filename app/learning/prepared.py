@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from app.learning.tasks import Head, Targets, encode_targets, fit_head
 Emit = Callable[[dict[str, Any]], None]
 PLAN_MEMBERS = ("spec", "declaration", "params", "preparation", "split", "task", "seed", "max_parameters")
 MAX_LISTED = 20
+MOST_MEASURED_TRAIN_ROWS = 20_000
+# Splits after which it does not matter which rows train and which validate.
+AT_RANDOM = frozenset({"random", "stratified", "folds"})
 MIN_ROWS = 2
 
 
@@ -39,6 +42,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.learned_B)
+
+    def take(self, which: slice | NDArray[np.intp]) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.x_BF[which], self.learned_B[which], self.values_B[which])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +108,17 @@ def select(request: Mapping[str, Any], emit: Emit) -> Selected:
     return Selected(plan, table, converted, _split(table, rows, plan, emit))
 
 
-def prepare(request: Mapping[str, Any], emit: Emit) -> Prepared:
+def prepare(request: Mapping[str, Any], emit: Emit, *, learn_all: bool = False) -> Prepared:
     """Select the rows of a request, learn the preparation from those that train, and transform all.
 
+    An ensemble divides rows at random by itself: the validation part joins the training part, and with `learn_all`
+    the test part does, too.
     Raises: LearningError when the data cannot be used as asked. Deterministic: a function of data and request.
     """
     selected = select(request, emit)
     plan, table, converted, parts = selected.plan, selected.table, selected.converted, selected.parts
+    if plan.spec.build is None and plan.split.method in AT_RANDOM:
+        parts = _joined(parts, PARTS if learn_all else ("train", "validation"))
     preparation = preprocess.fit(
         converted.take(parts.train), plan.treatments,
         ignored=_told_apart(plan), extra_columns=plan.preparation.extra_columns,
@@ -129,7 +140,13 @@ def _sample(table: Table, plan: Plan, parts: Parts, ready: Mapping[str, Rows], h
     rows = getattr(parts, part)
     _, known = encode_targets(table.columns[plan.target["name"]][rows], head)
     names = [item.name for item in plan.treatments if item.policy is not None]
-    return Sample(part, Table(table.num_rows, {name: table.columns[name] for name in names}).take(rows[known]))
+    measured = rows[known][evenly(int(known.sum()))] if part == "train" else rows[known]
+    return Sample(part, Table(table.num_rows, {name: table.columns[name] for name in names}).take(measured))
+
+
+def evenly(num_rows: int) -> slice:
+    """Which rows of a training part are measured: of a large one, to save time, those at even distances."""
+    return slice(None, None, max(1, -(-num_rows // MOST_MEASURED_TRAIN_ROWS)))
 
 
 def _read(dataset: Mapping[str, Any], plan: Plan) -> Table:
@@ -240,6 +257,12 @@ def _tell_merged(preparation: Preparation, emit: Emit) -> None:
             message = f"Column {shown(column.name)}: the {kept} most frequent categories are told apart; all others are"
             data = {"column": column.name, "num_categories": kept}
             emit({"type": "event", "level": "info", "message": f"{message} one more.", "data": data})
+
+
+def _joined(parts: Parts, names: Sequence[str]) -> Parts:
+    """All rows of these parts in the training part, and none of them elsewhere."""
+    train = np.sort(np.concatenate([getattr(parts, name) for name in names]))
+    return replace(parts, **dict.fromkeys(names, train[:0]) | {"train": train})
 
 
 def _told_apart(plan: Plan) -> list[str]:

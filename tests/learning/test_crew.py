@@ -44,14 +44,15 @@ def test_tasks_run_a_few_at_a_time_and_tell_what_they_do(tmp_path: Path) -> None
     assert all(len(messages[1]["text"]) == 200_000 for messages in heard.values())
 
 
-def test_a_task_that_fails_says_why_and_the_others_go_on() -> None:
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_task_that_fails_says_why_and_the_others_go_on(size: int) -> None:
     def work(number: int, tell: Tell, is_over: IsOver) -> None:
         if number == 1:
             raise LearningError("It cannot be learned.", code="hopeless")
         if number == 2:
             raise MemoryError
 
-    _, done = run(Crew(2, work), range(4))
+    _, done = run(Crew(size, work), range(4))
     failures = dict(done)
     assert failures[0] is failures[3] is None
     assert failures[1] == {"code": "hopeless", "message": "It cannot be learned."}
@@ -60,7 +61,7 @@ def test_a_task_that_fails_says_why_and_the_others_go_on() -> None:
 
 
 def test_a_killed_task_counts_as_one_without_memory() -> None:
-    _, done = run(Crew(1, lambda number, tell, is_over: os.kill(os.getpid(), 9)), range(1))
+    _, done = run(Crew(2, lambda number, tell, is_over: os.kill(os.getpid(), 9)), range(1))
     assert done[0][1] is not None
     assert done[0][1]["code"] == "out-of-memory"
 
@@ -70,7 +71,7 @@ def test_a_bug_in_a_task_is_raised(capfd: pytest.CaptureFixture[str]) -> None:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(RuntimeError, match="task 0 ended with status 70"):
-        run(Crew(1, work), range(1))
+        run(Crew(2, work), range(1))
     assert "ZeroDivisionError: a bug" in capfd.readouterr().err
 
 
@@ -84,6 +85,20 @@ def endless(folder: Path) -> Callable[[int, Tell, IsOver], None]:
         (folder / f"{number}").touch()
 
     return work
+
+
+@pytest.mark.parametrize(("word", "left"), [("finish", {"0"}), ("paused", set()), ("cancelled", set())])
+def test_a_task_right_here_ends_with_what_it_has_or_is_interrupted(word: str, left: set[str], tmp_path: Path) -> None:
+    heard: list[Message] = []
+    reason, done = run(
+        Crew(1, endless(tmp_path)),
+        range(3),
+        poll=lambda: word if heard else None,
+        hear=lambda number, message: heard.append(message),
+    )
+    assert (reason, len(done)) == (word, len(left))
+    assert heard == [{"pid": os.getpid()}]
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 @pytest.mark.parametrize(("word", "left"), [("finish", {"0", "1"}), ("paused", set()), ("cancelled", set())])
@@ -102,7 +117,8 @@ def test_running_tasks_end_with_what_they_have_or_are_killed(word: str, left: se
             os.kill(pid, 0)
 
 
-def test_from_the_first_task_on_that_may_not_begin_none_is_begun() -> None:
-    reason, done = run(Crew(1, lambda number, tell, is_over: None), range(5), may_begin=lambda number: number != 2)
+@pytest.mark.parametrize("size", [1, 2])
+def test_from_the_first_task_on_that_may_not_begin_none_is_begun(size: int) -> None:
+    reason, done = run(Crew(size, lambda number, tell, is_over: None), range(5), may_begin=lambda number: number != 2)
     assert reason is None
     assert [number for number, _ in done] == [0, 1]

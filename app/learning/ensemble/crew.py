@@ -1,8 +1,8 @@
-"""Tasks that do not need each other, each in a forked process, a few at a time, one core each.
+"""Tasks that do not need each other: each in a forked process, a few at a time, or one after the other right here.
 
-The caller must not have computed a gradient: torch's engine does not survive a fork. A task tells its progress in
-JSON lines on a pipe and leaves its result in a file; nothing is pickled, and a task whose parent has gone ends at its
-next line. Deterministic: what a task computes does not depend on the others, nor on how many run at a time.
+A caller that has them forked must not have computed a gradient: torch's engine does not survive a fork. A task tells
+its progress in JSON lines on a pipe and leaves its result in a file; nothing is pickled, and a task whose parent has
+gone ends at its next line. Deterministic: what a task computes does not depend on the others, nor on how many run at a time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 from app.learning.errors import LearningError, OutOfMemory
@@ -25,6 +26,8 @@ POLL_SECONDS = 0.05
 # What a task may take to end after it was asked to: the epoch it is in, and writing its result.
 ENDING_SECONDS = 30.0
 EXIT_BUG = 70
+# After these words nobody wants what a task has; what it would have come to is computed again, or never.
+KILLING = frozenset({"paused", "cancelled"})
 
 Message = dict[str, Any]
 Tell = Callable[[Message], None]
@@ -45,8 +48,12 @@ class _Hand:
     failure: Message | None = None
 
 
+class _Stopped(Exception):
+    """A task that runs here was interrupted."""
+
+
 class Crew:
-    """Runs `work(number, tell, is_over)` for numbers of tasks, up to `size` processes at a time."""
+    """Runs `work(number, tell, is_over)` for numbers of tasks, up to `size` processes at a time; 1: in this process."""
 
     def __init__(self, size: int, work: Work) -> None:
         self._size, self._work = size, work
@@ -69,6 +76,8 @@ class Crew:
         they have, and no other is begun.
         Raises: RuntimeError when a task died of a bug; its log says more.
         """
+        if self._size == 1:
+            return self._run_here(numbers, hear=hear, done=done, may_begin=may_begin, poll=poll)
         waiting = list(numbers)
         reason, deadline = None, float("inf")
         try:
@@ -82,7 +91,7 @@ class Crew:
                     self._listen(selector, hear, done)
                     if reason is None:
                         reason = poll()
-                        if reason in ("paused", "cancelled"):
+                        if reason in KILLING:
                             return reason
                         if reason is not None:
                             waiting, deadline = [], time.monotonic() + ENDING_SECONDS
@@ -91,6 +100,37 @@ class Crew:
                         return reason
         finally:
             self._kill()
+        return reason
+
+    def _run_here(
+        self,
+        numbers: Sequence[int],
+        *,
+        hear: Callable[[int, Message], None],
+        done: Callable[[int, Message | None], None],
+        may_begin: Callable[[int], bool],
+        poll: Callable[[], str | None],
+    ) -> str | None:
+        reason: str | None = None
+
+        def is_over() -> bool:
+            nonlocal reason
+            reason = reason or poll()
+            if reason in KILLING:
+                raise _Stopped
+            return reason is not None
+
+        for number in numbers:
+            try:
+                if is_over() or not may_begin(number):
+                    break
+                self._work(number, partial(hear, number), is_over)
+                failure = None
+            except _Stopped:
+                break
+            except (LearningError, MemoryError) as error:
+                failure = _failure(error)
+            done(number, failure)
         return reason
 
     def _begin(self, number: int, selector: selectors.BaseSelector) -> None:
@@ -178,11 +218,8 @@ def _child(work: Work, number: int, tell_fd: int, asked_fd: int) -> NoReturn:
     try:
         work(number, tell, is_over)
         code = 0
-    except LearningError as error:
-        tell({"failure": {"code": error.code, "message": error.message}})
-        code = 0
-    except MemoryError:
-        tell({"failure": {"code": OutOfMemory.code, "message": "It needs more memory than it may use."}})
+    except (LearningError, MemoryError) as error:
+        tell({"failure": _failure(error)})
         code = 0
     except BrokenPipeError:
         code = 0
@@ -192,3 +229,9 @@ def _child(work: Work, number: int, tell_fd: int, asked_fd: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _failure(error: LearningError | MemoryError) -> Message:
+    if isinstance(error, LearningError):
+        return {"code": error.code, "message": error.message}
+    return {"code": OutOfMemory.code, "message": "It needs more memory than it may use."}

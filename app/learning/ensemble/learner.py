@@ -8,20 +8,20 @@ precious to be only for measuring. Deterministic: yes, unless time runs out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from app.learning.ensemble.committee import Agreed, Committee
+from app.learning.ensemble.committee import Committee
 from app.learning.ensemble.members import num_steps
 from app.learning.ensemble.problem import Problem
 from app.learning.ensemble.roster import ROSTER
 from app.learning.ensemble.tasks import Rows, make_folds
 from app.learning.learned import Learned
-from app.learning.prepared import Prepared
+from app.learning.prepared import AT_RANDOM, Prepared, prepare
 from app.learning.prepared import Rows as PartRows
 from app.learning.spec import CLASSIFICATION
 from app.learning.specs.ensemble import EnsembleParams
@@ -147,12 +147,19 @@ class Ensemble:
             self._rounds[int(number)].finished.setdefault(int(task), {})[name] = tensor
 
     def learned(self, reason: str) -> list[tuple[Learned, Prepared]]:
-        """Return what was learned in each round that came to something, the one that is served last."""
+        """Return what each round learned, the measured one first; a second one counts only if it is whole."""
         return [
-            (_learned(committee.agree(), prepared, committee, self, reason), prepared)
+            (_learned(committee, prepared, self, reason), prepared)
             for committee, prepared in zip(self._rounds, self.prepared, strict=True)
             if committee.is_complete or committee is self._rounds[0]
         ]
+
+
+def prepare_rounds(request: Mapping[str, Any], prepared: Prepared, params: EnsembleParams) -> list[Prepared]:
+    """Return what is learned in each round: all rows again when they are few, and none of them comes after another."""
+    num_rows = sum(map(len, prepared.rows.values()))
+    is_again = prepared.plan.split.method in AT_RANDOM and len(prepared.rows["test"]) and num_rows <= params.refit_rows
+    return [prepared, prepare(request, lambda message: None, learn_all=True)] if is_again else [prepared]
 
 
 def _rows(prepared: Prepared, num_folds: int) -> Rows:
@@ -171,14 +178,11 @@ def _rows(prepared: Prepared, num_folds: int) -> Rows:
     return Rows(x_BF, y_B, fold_B, prepared.preparation.layout, problem, seed)
 
 
-def _learned(agreed: Agreed, prepared: Prepared, committee: Committee, ensemble: Ensemble, reason: str) -> Learned:
+def _learned(committee: Committee, prepared: Prepared, ensemble: Ensemble, reason: str) -> Learned:
+    agreed = committee.agree()
     train, validation = prepared.rows["train"], prepared.rows["validation"]
-    held_out = PartRows(
-        *(
-            np.concatenate([getattr(train, name), getattr(validation, name)])[agreed.held_out]
-            for name in ("x_BF", "learned_B", "values_B")
-        )
-    )
+    names = ("x_BF", "learned_B", "values_B")
+    both = PartRows(*(np.concatenate([getattr(train, name), getattr(validation, name)]) for name in names))
     history = {
         "networks": len(agreed.network.networks),
         "steps": ensemble.step,
@@ -186,4 +190,4 @@ def _learned(agreed: Agreed, prepared: Prepared, committee: Committee, ensemble:
         "leaderboard": agreed.leaderboard,
         "left_out": sorted({committee.tasks[task][0] for task in committee.failures}),
     }
-    return Learned(agreed.network, held_out, agreed.held_out_BK, history)
+    return Learned(agreed.network, both.take(agreed.held_out), agreed.held_out_BK, history)
