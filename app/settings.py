@@ -75,6 +75,7 @@ class Settings(BaseSettings):
         10, ge=1, le=3600, description="A lease whose heartbeat has not moved for this long has expired."
     )
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts of a job that dies of infrastructure faults.")
+    job_processes: int = Field(2, ge=1, le=256, description="Networks of an ensemble that one job learns at a time.")
     checkpoint_seconds: float = Field(10, gt=0, le=3600, description="Time between checkpoints of a running job.")
     job_wall_seconds: float = Field(86400, gt=0, description="Default and largest wall-clock limit of a job.")
     job_memory_bytes: int = Field(4 * GIB, ge=256 * MIB, description="Default and largest memory limit of a job.")

@@ -81,6 +81,7 @@ class Training(Attempt):
             "wall_seconds": self._limit,
             "seconds_before": self._seconds_before,
             "max_parameters": place.settings.max_parameters,
+            "processes": place.settings.job_processes,
             "resume": resume,
         }
         envelope = {

@@ -104,9 +104,7 @@ class _Model:
 
 
 def _calibration(learned: Learned, prepared: Prepared) -> Calibration | None:
-    params = prepared.plan.params
-    unwanted = isinstance(params, TrainingParams) and not params.calibrate
-    if unwanted or prepared.plan.task not in CLASSIFICATION:
+    if not prepared.plan.params.calibrate or prepared.plan.task not in CLASSIFICATION:
         return None
     return calibrate(learned.held_out_BK, learned.held_out.learned_B.astype(np.int64), prepared.plan.task)
 

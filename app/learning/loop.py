@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -226,6 +227,17 @@ class Training(Standing):
     def kept_epoch(self) -> int:
         """Return the epoch whose weights would be kept if it ended now: the best with early stopping, else the last."""
         return self.progress.epoch if self._best is None else self.progress.best_epoch or 0
+
+    @property
+    def kept_step(self) -> int:
+        """Return the step at the end of that epoch."""
+        return self.kept_epoch * self.steps_per_epoch
+
+    def copy_kept(self) -> nn.Module:
+        """Return a network with the weights of that epoch, apart from the one that is trained."""
+        network = deepcopy(self.network)
+        network.load_state_dict(self.kept())
+        return network
 
     def kept(self) -> Tensors:
         """Return the weights of that epoch."""

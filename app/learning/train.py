@@ -9,8 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
-from copy import deepcopy
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -20,11 +19,12 @@ import torch
 from torch import nn
 
 from app.learning import evaluate, specs, weights
+from app.learning.ensemble.learner import Ensemble, prepare_rounds
 from app.learning.errors import Diverged, LearningError, OutOfMemory
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
 from app.learning.learned import Learned, outputs
-from app.learning.loop import Data, Poll, Training
+from app.learning.loop import Data, Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
 from app.learning.memory import Meter, is_refusal, wanted_bytes
@@ -35,14 +35,18 @@ from app.learning.reporting import Control, Reporter
 from app.learning.scores import make_score
 from app.learning.snapshots import Snapshots
 from app.learning.spec import as_network
+from app.learning.specs.ensemble import EnsembleParams
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
 IMPORTED_LATE = ("numpy.ma", "pyarrow.parquet", "pyarrow.compute", "torch._dynamo")
 CHECKPOINT_SECONDS = 10.0
+Learner = Training | Ensemble
+
 ENDINGS = {
     "early_stopping": "The validation loss has stopped improving; the best epoch's weights are kept.",
     "finish": "Finished early on request; the best weights so far are kept.",
+    "budget": "The budget of time was used up before all networks had been learned.",
     "wall_time": "The time limit was reached in training; the best weights so far are kept.",
 }
 
@@ -96,7 +100,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
     started = time.monotonic()
     torch.set_num_threads(request.get("threads") or 1)
     prepared = prepare(request, emit)
-    training = make_training(prepared)
+    training = _learner(request, prepared, folder)
     fingerprint = _fingerprint(prepared.plan, request["dataset"])
     reporter = Reporter(
         emit, control, folder, started=started, fingerprint=fingerprint,
@@ -111,21 +115,25 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
         emit({"type": "stopped", "reason": reason})
         return
     if reason in ENDINGS:
-        reporter.say("info", ENDINGS[reason], epoch=training.progress.epoch, step=training.step)
+        reporter.say("info", ENDINGS[reason], epoch=training.epoch, step=training.step)
     _finish(request, prepared, training, reporter, reason)
 
 
-def _train(training: Training, reporter: Reporter, snapshots: Snapshots, last_step: int | None) -> str:
+def _learner(request: Mapping[str, Any], prepared: Prepared, folder: Path) -> Learner:
+    """The training of a network, or of an ensemble of them."""
+    params = prepared.plan.params
+    if isinstance(params, EnsembleParams):
+        rounds = prepare_rounds(request, prepared, params)
+        return Ensemble(rounds, params, folder, processes=request.get("processes") or 1)
+    return make_training(prepared)
+
+
+def _train(training: Learner, reporter: Reporter, snapshots: Snapshots, last_step: int | None) -> str:
     """Run a training; returns why it ended, after all that it has to tell."""
 
-    def kept() -> torch.nn.Module:
-        network = deepcopy(training.network)
-        network.load_state_dict(training.kept())
-        return network
-
-    def end_epoch(now: Training) -> None:
+    def end_epoch(now: Learner) -> None:
         reporter.end_epoch(now)
-        snapshots.offer(now.kept_epoch, now.kept_epoch * now.steps_per_epoch, kept)
+        snapshots.offer(now.kept_epoch, now.kept_step, now.copy_kept)
 
     reporter.begin(training)
     try:
@@ -140,10 +148,10 @@ def _train(training: Training, reporter: Reporter, snapshots: Snapshots, last_st
     return reason
 
 
-def _until(last_step: int | None, poll: Poll) -> Poll:
+def _until(last_step: int | None, poll: Callable[[Learner], str | None]) -> Callable[[Learner], str | None]:
     """Finish after this step, as somebody has done before: a training that time has ended can be repeated."""
 
-    def stop(training: Training) -> str | None:
+    def stop(training: Learner) -> str | None:
         return "finish" if last_step is not None and training.step >= last_step else poll(training)
 
     return stop
@@ -197,7 +205,7 @@ def _fingerprint(plan: Plan, dataset: Mapping[str, Any]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _resume(training: Training, reporter: Reporter, resume: Mapping[str, Any], fingerprint: str) -> None:
+def _resume(training: Learner, reporter: Reporter, resume: Mapping[str, Any], fingerprint: str) -> None:
     state = dict(resume["state"])
     if state.pop("fingerprint", None) != fingerprint:
         raise LearningError("The checkpoint belongs to another training.", code="checkpoint-mismatch")
@@ -205,24 +213,26 @@ def _resume(training: Training, reporter: Reporter, resume: Mapping[str, Any], f
     training.resume(weights.read(Path(resume["path"]), digest=resume.get("sha256")), state)
 
 
-def _finish(
-    request: Mapping[str, Any], prepared: Prepared, training: Training, reporter: Reporter, reason: str
-) -> None:
+def _finish(request: Mapping[str, Any], prepared: Prepared, training: Learner, reporter: Reporter, reason: str) -> None:
     """Keep the best weights, measure them, write the files and the manifest."""
     emit, folder = reporter.emit, reporter.folder
     reporter.closing("evaluating", training)
-    learned = _learned(training, prepared, reporter, reason)
+    # An ensemble may have learned twice: what was measured, and what is served, which knows the test part, too.
+    rounds = _learned(training, prepared, reason)
+    (measured, _), (learned, served) = rounds[0], rounds[-1]
     written = weights.write(folder / "weights.safetensors", learned.network.state_dict())
-    evaluated = evaluate.evaluate(learned, prepared, _linear(prepared, reporter))
+    evaluated = evaluate.evaluate(measured, prepared, _linear(prepared, reporter))
+    if learned is not measured:
+        evaluated = evaluate.serve(evaluated, learned, served)
     reporter.closing("exporting", training)
-    graph = export(evaluated.answer, torch.from_numpy(prepared.rows["train"].x_BF))
+    graph = export(evaluated.answer, torch.from_numpy(served.rows["train"].x_BF))
     files = {
         "weights": written,
         "graph": weights.write_bytes(folder / "graph.onnx", graph),
         "evaluation": weights.write_bytes(folder / "evaluation.json", evaluated.document),
     }
     history = learned.history | {"seconds": reporter.seconds()}
-    manifest = make_manifest(request, prepared, learned.network, history, evaluated)
+    manifest = make_manifest(request, served, learned.network, history, evaluated, prepared.parts)
     emit({"type": "result", "files": files, "manifest": manifest, "metrics": evaluated.metrics})
 
 
@@ -240,8 +250,10 @@ def _linear(prepared: Prepared, reporter: Reporter) -> Linear | None:
     return linear
 
 
-def _learned(training: Training, prepared: Prepared, reporter: Reporter, reason: str) -> Learned:
-    """The best weights of a training, and what they answer on the validation part."""
+def _learned(training: Learner, prepared: Prepared, reason: str) -> list[tuple[Learned, Prepared]]:
+    """The best weights of a training, and what they answer on the validation part, for each round of it."""
+    if isinstance(training, Ensemble):
+        return training.learned(reason)
     kept_epoch = training.restore_best()
     history = {
         "epochs_run": training.progress.epoch, "best_epoch": kept_epoch, "steps": training.step, "stopped": reason,
@@ -249,4 +261,4 @@ def _learned(training: Training, prepared: Prepared, reporter: Reporter, reason:
     validation = prepared.rows["validation"]
     dtype = DTYPES[training.params.dtype]
     held_out_BK = outputs(training.network, torch.from_numpy(validation.x_BF).to(dtype))
-    return Learned(training.network, validation, held_out_BK, history)
+    return [(Learned(training.network, validation, held_out_BK, history), prepared)]

@@ -69,7 +69,7 @@ def losses(messages: list[dict[str, Any]]) -> list[tuple[int, dict[str, float]]]
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
-@pytest.mark.parametrize("spec", sorted(specs.SPECS))
+@pytest.mark.parametrize("spec", sorted(name for name, spec in specs.SPECS.items() if spec.build is not None))
 def test_a_resumed_training_ends_with_the_same_bits(
     spec: str, variant: str, dataset: dict[str, Any], tmp_path: Path
 ) -> None:

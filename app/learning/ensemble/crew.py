@@ -2,7 +2,8 @@
 
 A caller that has them forked must not have computed a gradient: torch's engine does not survive a fork. A task tells
 its progress in JSON lines on a pipe and leaves its result in a file; nothing is pickled, and a task whose parent has
-gone ends at its next line. Deterministic: what a task computes does not depend on the others, nor on how many run at a time.
+gone ends at its next line. Deterministic: what a task computes does not depend on the others, nor on how many there
+are at a time.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from app.learning.ensemble.committee import Committee
 from app.learning.ensemble.members import num_steps
@@ -76,6 +77,20 @@ class Ensemble:
             for committee in self._rounds
             for number in committee.numbers
         )
+
+    @property
+    def kept_epoch(self) -> int:
+        """How many networks there were when the first one could answer; 0 before."""
+        return self.epoch if self._rounds[0].finished else 0
+
+    @property
+    def kept_step(self) -> int:
+        """The step until which they learned."""
+        return self.step
+
+    def copy_kept(self) -> nn.Module:
+        """Return what those that have ended in the first round agree on."""
+        return self._rounds[0].agree().network
 
     @property
     def best_epoch(self) -> None:
@@ -185,6 +200,7 @@ def _learned(committee: Committee, prepared: Prepared, ensemble: Ensemble, reaso
     both = PartRows(*(np.concatenate([getattr(train, name), getattr(validation, name)]) for name in names))
     history = {
         "networks": len(agreed.network.networks),
+        "num_rows": len(train),
         "steps": ensemble.step,
         "stopped": reason,
         "leaderboard": agreed.leaderboard,
