@@ -76,7 +76,7 @@ def get_spec_version(name: SpecName, version: Version, caller: Caller, session: 
 @routes.delete("/v1/specs/{name}/versions/{version}", status_code=204)
 @allow("jobs:write")
 def delete_spec_version(name: SpecName, version: Version, caller: Caller, session: InSession) -> None:
-    """Delete a version that no job or model has in its record; its number is not used again."""
+    """Delete a version that no job, study or model has in its record; its number is not used again."""
     service.delete_version(session, caller, name, version)
 
 

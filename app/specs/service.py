@@ -21,10 +21,11 @@ from app.learning.spec import Spec
 from app.principal import Principal
 from app.settings import Settings
 from app.specs.schemas import SpecCreate
-from app.tables import JobRow, ModelRow, ModelVersionRow, SpecRow, SpecVersionRow
+from app.tables import JobRow, ModelRow, ModelVersionRow, SpecRow, SpecVersionRow, StudyRow
 
 MAX_NAMES = 1000
 MAX_LISTED = 20
+PLACES = {"model": "models", "job": "jobs", "study": "studies"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def list_found_versions(
 
 
 def delete_version(session: Session, principal: Principal, name: str, version: int) -> None:
-    """Remove a version that no job and no model has in its record; its number is not used again.
+    """Remove a version that no job, study or model has in its record; its number is not used again.
 
     Raises: NotFound; Conflict listing who uses it, or because it is not the project's own.
     """
@@ -155,7 +156,9 @@ def delete_version(session: Session, principal: Principal, name: str, version: i
     users = _users(session, principal, name, version)
     if users:
         listed = ", ".join(user for user, _ in users[:5])
-        errors = [{"pointer": f"/{kind}s/{user}", "detail": f"the {kind} has it in its record"} for user, kind in users]
+        errors = [
+            {"pointer": f"/{PLACES[kind]}/{user}", "detail": f"the {kind} has it in its record"} for user, kind in users
+        ]
         raise Conflict(f"The spec {name}@{version} is part of the record of {listed}.", code="in-use", errors=errors)
     session.delete(found.row)
     session.flush()
@@ -179,7 +182,14 @@ def _users(session: Session, principal: Principal, name: str, version: int) -> l
         .order_by(JobRow.id)
         .limit(MAX_LISTED)
     )
-    return users + [(job, "job") for job in jobs]
+    studies = session.scalars(
+        select(StudyRow.id)
+        .where(StudyRow.project_id == principal.project_id)
+        .where(StudyRow.plan["spec"].as_string() == f"{name}@{version}")
+        .order_by(StudyRow.id)
+        .limit(MAX_LISTED)
+    )
+    return [*users, *((job, "job") for job in jobs), *((study, "study") for study in studies)]
 
 
 def _find_name(session: Session, principal: Principal, name: str) -> SpecRow | None:

@@ -180,6 +180,18 @@ def test_a_model_keeps_its_spec(
     assert problem["errors"] == [{"pointer": "/models/penguins@1", "detail": "the model has it in its record"}]
 
 
+def test_a_study_keeps_the_version_that_it_was_given(client: TestClient, dataset_id: str) -> None:
+    declare(client, params={"epochs": 3})
+    space = {"learning_rate": {"type": "float", "low": 0.001, "high": 0.1}}
+    asked = {"dataset": dataset_id, "target": "species", "spec": "wide", "space": space, "sampler": "random"}
+    study = client.post("/v1/studies", json=asked)
+    assert (study.status_code, study.json()["spec"]) == (201, "wide@1")
+    problem = assert_problem(client.delete("/v1/specs/wide/versions/1"), 409, "in-use")
+    assert problem["errors"][0]["pointer"] == f"/studies/{study.json()['id']}"
+    wrong = client.post("/v1/studies", json=asked | {"spec": "wide@2"})
+    assert assert_problem(wrong, 422, "validation-failed")["errors"][0]["pointer"] == "/spec"
+
+
 def test_the_published_schema_is_the_grammar(client: TestClient) -> None:
     schema = client.get("/v1/specs:schema").json()
     jsonschema_rs.meta.validate(schema)
