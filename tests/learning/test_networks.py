@@ -12,6 +12,7 @@ from app.learning import specs, train
 from app.learning.export import Answer, check_graph, export, trace_graph
 from app.learning.layout import Block, Layout
 from app.learning.losses import make_loss
+from app.learning.prepared import prepare
 from tests.learning.datasets import write_dataset
 from tests.learning.test_specs import INDEXED, rows_for
 
@@ -87,6 +88,25 @@ def test_the_loss_of_members_is_the_mean_of_their_losses(name: str, task: str) -
     for w_B in (None, torch.rand(20)):
         single = torch.stack([loss(out_BMK[:, member], y_B, w_B) for member in range(4)])
         assert loss(out_BMK, y_B, w_B) == pytest.approx(single.mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tabm", "ft-transformer", "resnet"])
+def test_a_training_shows_its_rows_to_the_network_and_a_resumed_one_goes_on_with_what_it_saw(
+    name: str, tmp_path: Path
+) -> None:
+    columns = {"x": [float(row) for row in range(40)], "y": [float(row % 7) for row in range(40)]}
+    dataset = write_dataset(tmp_path / "rows.parquet", {"x": "real", "y": "real"}, columns)
+    params = {"number_embedding": "piecewise_linear", "num_bins": 4}
+    request = {"dataset": dataset, "target": "y", "task": "regression", "spec": name, "params": params}
+    prepared = prepare(request, lambda message: None)
+    first, second = (train.make_training(prepared) for _ in range(2))
+    tensors, state = first.checkpoint()
+    bins = [key for key in tensors if key.endswith("rise_NQ")]
+    assert len(bins) == 1
+    assert (tensors[bins[0]] > 0).all()
+    tensors[bins[0]] = tensors[bins[0]] * 2
+    second.resume(tensors, state)
+    assert torch.equal(second.network.state_dict()[bins[0].removeprefix("network.")], tensors[bins[0]])
 
 
 def test_a_token_is_the_same_for_a_category_as_one_hot_and_as_a_number_of_a_slot() -> None:

@@ -63,15 +63,16 @@ def test_a_planned_plan_stays_as_it_is() -> None:
 
 def test_scales_learn_six_times_as_fast_and_biases_do_not_decay() -> None:
     training = make_training()
-    training.run(lambda now: "pause" if now.step == 1 else None, lambda now: None)
+    training.run(lambda now: "pause" if now.step == 5 else None, lambda now: None)
     network = training.network
     groups = {
         id(p): group for optimizer in training.optimizers for group in optimizer.param_groups for p in group["params"]
     }
     weight, bias = groups[id(network.linears[0].weight)], groups[id(network.linears[0].bias)]
-    assert groups[id(network.scale)]["rate_factor"] == 6.0 * weight["rate_factor"]
+    assert groups[id(network.scale)]["lr"] == pytest.approx(6.0 * weight["lr"])
     assert (weight["weight_decay"], bias["weight_decay"]) == (0.02, 0.0)
-    assert groups[id(network.numbers[1].weight)]["rate_factor"] == bias["rate_factor"] == 0.1
+    assert groups[id(network.numbers[1].weight)]["lr"] == bias["lr"] == pytest.approx(0.1 * weight["lr"])
+    assert weight["lr"] > 0
 
 
 def test_dropout_and_decay_are_gone_at_the_end_of_the_training() -> None:

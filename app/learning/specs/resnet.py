@@ -15,7 +15,7 @@ from app.learning.number_embeddings import (
     number_parameters,
     width_of_number,
 )
-from app.learning.spec import BASIC, Spec
+from app.learning.spec import BASIC, EarlyStopping, Spec
 from app.learning.specs.dense import Width, refuse_single_rows
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class ResNetParams(NumberEmbeddingParams):
     """Parameters of `resnet`: the shape of the network, its embeddings, and how it is optimised."""
 
     learning_rate: float = Field(
-        0.001, ge=1e-10, le=1e4, description="Step size at the top of the schedule.", json_schema_extra=BASIC
+        0.0003, ge=1e-10, le=1e4, description="Step size at the top of the schedule.", json_schema_extra=BASIC
     )
     num_blocks: int = Field(2, ge=1, le=64, description="Blocks of two layers each.", json_schema_extra=BASIC)
     width: Width = Field(192, description="Values between the blocks.", json_schema_extra=BASIC)
@@ -38,7 +38,12 @@ class ResNetParams(NumberEmbeddingParams):
     weight_decay: float = Field(
         1e-5, ge=0.0, le=100.0, description="gd, sgd, rmsprop, adam: L2, 0 unless given; others: decoupled."
     )
-    number_embedding: NumberEmbedding = Field("periodic", description=EMBEDDING_HELP, json_schema_extra=BASIC)
+    number_embedding: NumberEmbedding = Field("piecewise_linear", description=EMBEDDING_HELP, json_schema_extra=BASIC)
+    early_stopping: EarlyStopping | None = Field(
+        EarlyStopping(patience=16),
+        description="null trains all epochs and keeps the last weights.",
+        json_schema_extra=BASIC,
+    )
     max_one_hot: int = Field(9, ge=0, le=10_000, description="Categories with more slots become learned vectors.")
     category_width: int = Field(8, ge=1, le=1024, description="Length of the vector of a category.")
 
@@ -77,7 +82,7 @@ RESNET = Spec(
     summary="A ResNet for tables: normalised blocks with a way around them, on embedded numbers and categories.",
     source=(
         "Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data, NeurIPS 2021, "
-        "arXiv 2106.11959; periodic embeddings of numbers, Gorishniy, Rubachev and Babenko, arXiv 2203.05556."
+        "arXiv 2106.11959; embeddings of numbers, Gorishniy, Rubachev and Babenko, NeurIPS 2022, arXiv 2203.05556."
     ),
     tasks=("binary", "multiclass", "regression", "soft"),
     params=ResNetParams,
