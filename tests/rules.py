@@ -8,34 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-BASE = frozenset(
-    [
-        "audit",
-        "base_table",
-        "blocks",
-        "chart_axes",
-        "charts",
-        "column_types",
-        "database",
-        "digests",
-        "durable",
-        "errors",
-        "following",
-        "garbage",
-        "ids",
-        "landlock",
-        "principal",
-        "sandbox",
-        "seccomp",
-        "settings",
-        "spec_tables",
-        "storage",
-        "streams",
-        "study_tables",
-        "tables",
-        "app",
-    ]
-)
+BASE = frozenset({
+    "audit", "base_table", "blocks", "chart_axes", "charts", "column_types", "database", "digests", "durable",
+    "errors", "following", "garbage", "ids", "landlock", "principal", "sandbox", "seccomp", "settings", "spec_tables",
+    "storage", "streams", "study_tables", "tables", "app",
+})  # fmt: skip
 FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "uploads"])
 ENTRY_POINTS = frozenset({"main", "worker", "serve", "client", "client_upload"})
 ARROWS = {
@@ -65,6 +42,7 @@ ARROWS = {
 USES_DATABASE = {
     "studies.journal": "events of studies",
     "studies.trials": "every change of a trial",
+    "studies.planning": "finds the spec that a study names",
     "studies.pruning": "what other trials reported",
     "studies.steering": "what jobs have done, what the owner asked for",
     "studies.starting": "counts what runs",

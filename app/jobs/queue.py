@@ -235,14 +235,8 @@ def _write(session: Session, lease: Lease, **values: Any) -> JobRow:
 
 
 def _ending(status: str) -> dict[str, Any]:
-    return {
-        "status": status,
-        "phase": None,
-        "control": None,
-        "worker": None,
-        "finished_at": now(),
-        "revision": JobRow.revision + 1,
-    }
+    gone = dict.fromkeys(("phase", "control", "worker"))
+    return {"status": status, **gone, "finished_at": now(), "revision": JobRow.revision + 1}
 
 
 def _after_fault(session: Session, job: JobRow, reason: str, max_attempts: int) -> None:
@@ -263,9 +257,8 @@ def _requeue(session: Session, job: JobRow, reason: str) -> None:
     status = "paused" if job.control == "pause" else "queued"
     control = None if job.control == "pause" else job.control
     _set(session, job, status=status, phase=None, worker=None, control=control, queued_at=now())
-    return journal.append(
-        session, job.id, [journal.event("status", f"{reason} The job is {status} again.", "warning", status=status)]
-    )
+    told = journal.event("status", f"{reason} The job is {status} again.", "warning", status=status)
+    return journal.append(session, job.id, [told])
 
 
 def _end_cancelled(session: Session, job: JobRow) -> None:

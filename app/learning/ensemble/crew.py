@@ -79,28 +79,38 @@ class Crew:
         """
         if self._size == 1:
             return self._run_here(numbers, hear=hear, done=done, may_begin=may_begin, poll=poll)
-        waiting = list(numbers)
-        reason, deadline = None, float("inf")
         try:
-            with selectors.DefaultSelector() as selector:
-                while waiting or self._hands:
-                    while waiting and len(self._hands) < self._size:
-                        if may_begin(waiting[0]):
-                            self._begin(waiting.pop(0), selector)
-                        else:
-                            waiting = []
-                    self._listen(selector, hear, done)
-                    if reason is None:
-                        reason = poll()
-                        if reason in KILLING:
-                            return reason
-                        if reason is not None:
-                            waiting, deadline = [], time.monotonic() + ENDING_SECONDS
-                            self._ask_to_end()
-                    elif time.monotonic() > deadline:
-                        return reason
+            return self._run_forked(list(numbers), hear=hear, done=done, may_begin=may_begin, poll=poll)
         finally:
             self._kill()
+
+    def _run_forked(
+        self,
+        waiting: list[int],
+        *,
+        hear: Callable[[int, Message], None],
+        done: Callable[[int, Message | None], None],
+        may_begin: Callable[[int], bool],
+        poll: Callable[[], str | None],
+    ) -> str | None:
+        reason, deadline = None, float("inf")
+        with selectors.DefaultSelector() as selector:
+            while waiting or self._hands:
+                while waiting and len(self._hands) < self._size:
+                    if may_begin(waiting[0]):
+                        self._begin(waiting.pop(0), selector)
+                    else:
+                        waiting = []
+                self._listen(selector, hear, done)
+                if reason is None:
+                    reason = poll()
+                    if reason in KILLING:
+                        return reason
+                    if reason is not None:
+                        waiting, deadline = [], time.monotonic() + ENDING_SECONDS
+                        self._ask_to_end()
+                elif time.monotonic() > deadline:
+                    return reason
         return reason
 
     def _run_here(
