@@ -13,7 +13,16 @@ from app.settings import Settings, SettingsError, load
 NUMBERS = (int, float)
 UNITS = ("_bytes", "_seconds")
 # Counts and names have no unit: what they count stands in the name.
-COUNTS = {"port", "workers", "max_predict_rows", "max_columns", "max_cells", "worker_slots", "max_attempts"}
+COUNTS = {
+    "job_processes",
+    "port",
+    "workers",
+    "max_predict_rows",
+    "max_columns",
+    "max_cells",
+    "worker_slots",
+    "max_attempts",
+}
 COUNTS |= {"max_queued_jobs", "max_parameters"}
 
 

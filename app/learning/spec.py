@@ -274,6 +274,7 @@ def _parameter(name: str, field: dict[str, Any], default: Any) -> dict[str, Any]
     constants = [[option["const"]] if "const" in option else option.get("enum", []) for option in options]
     choices = [choice for option in constants for choice in option]
     bounds = main.get("items", main)
+    choices += bounds.get("enum", []) if bounds is not main else []
     return {
         "name": name,
         "type": main.get("type", "object"),

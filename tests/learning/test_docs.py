@@ -67,11 +67,10 @@ def render_range(parameter: dict[str, Any]) -> str:
     if parameter["minimum"] is not None:
         low, high = (f"{parameter[bound]:,}".removesuffix(".0") for bound in ("minimum", "maximum"))
         parts.append(f"{low} to {high}")
-    if parameter["max_items"]:
-        parts[-1] += f", at most {parameter['max_items']}"
     if parameter["choices"]:
         parts.append(", ".join(f"`{choice}`" for choice in parameter["choices"]))
-    return " or ".join(parts)
+    most = f", at most {parameter['max_items']}" if parameter["max_items"] else ""
+    return " or ".join(parts) + most
 
 
 def render_optimizers() -> str:
