@@ -59,6 +59,7 @@ ARROWS = {
     ("studies", "jobs.journal"): "with a word to their own record",
     ("studies", "models.service"): "the best trial becomes a version",
     ("jobs", "specs.service"): "a job may name a spec that the project has declared",
+    ("jobs", "models.evaluation_schemas"): "an evaluation looks the same whoever asked for it",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
