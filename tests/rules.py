@@ -114,6 +114,7 @@ WRITES_FILES = {
     "jobs.training": "the order of an attempt, in the attempt's folder",
     "learning.weights": "writes where its caller says",
     "learning.snapshots": "the best weights so far, in the attempt folder; the worker stores a copy",
+    "learning.evaluating": "its document in the attempt folder; the worker stores a copy",
     "learning.train": "results in the attempt folder; the worker stores copies",
 }
 BANNED_MODULES = frozenset(["pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "multiprocessing"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.datasets import service as datasets
-from app.jobs import queue
+from app.jobs import evaluation_service, queue
 from app.jobs.training import Training, described
 from app.principal import Principal
 
@@ -17,7 +17,7 @@ class Evaluating(Training):
         place, plan = self.place, self.job.plan
         with place.sessions.begin() as session:
             dataset = datasets.get_by_id(session, self.job.dataset_id or "")
-            found = [_find(session, dataset, each) for each in plan["versions"]]
+            found = [evaluation_service.measured(session, dataset, each) for each in plan["versions"]]
         data = place.storage.verified_path(dataset.parquet_sha256)
         graphs = [str(place.storage.verified_path(row.graph_sha256)) for row, _ in found]
         versions = [

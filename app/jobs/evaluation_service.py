@@ -49,6 +49,18 @@ def submit(
     return submission.submit(session, principal, order, settings)
 
 
+def measured(
+    session: Session, dataset: DatasetRow, version: dict[str, Any]
+) -> tuple[ModelVersionRow, dict[str, Any] | None]:
+    """A version of a plan, and the plan of its training where that learned from this very table. Raises: NotFound."""
+    row = session.get(ModelVersionRow, (version["model_id"], version["version"]))
+    if row is None:
+        raise NotFound("model version", version["reference"])
+    job = session.get(JobRow, row.job_id) if row.job_id is not None else None
+    is_own = job is not None and row.digests.get("table") == dataset.parquet_sha256
+    return row, job.plan if job is not None and is_own else None
+
+
 def _dataset(session: Session, principal: Principal, row: ModelVersionRow, dataset_id: str | None) -> DatasetRow:
     wanted = dataset_id or row.dataset_id
     if wanted is None:
