@@ -30,11 +30,9 @@ class Evaluating(Training):
     def _succeed(self, end: dict[str, Any]) -> None:
         with self.place.storage.holding():
             evaluation = self._files.keep_all(end["files"])["evaluation"]
+            version = self.job.plan["versions"][0]["version"]
             principal = Principal(self.job.project_id, "", frozenset())
             with self.place.sessions.begin() as session:
                 queue.beat(session, self.lease, self.report)
-                queue.succeed(
-                    session, self.lease, principal,
-                    version=self.job.plan["versions"][0]["version"], metrics=end["metrics"],
-                    evaluation_sha256=evaluation.sha256,
-                )  # fmt: skip
+                queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
+                evaluation_service.keep(session, self.job.id, evaluation.sha256)

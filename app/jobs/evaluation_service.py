@@ -61,6 +61,12 @@ def measured(
     return row, job.plan if job is not None and is_own else None
 
 
+def keep(session: Session, job_id: str, sha256: str) -> None:
+    """Name the document that a job has written, in the transaction that ends it."""
+    session.get_one(JobRow, job_id).evaluation_sha256 = sha256
+    session.flush()
+
+
 def _dataset(session: Session, principal: Principal, row: ModelVersionRow, dataset_id: str | None) -> DatasetRow:
     wanted = dataset_id or row.dataset_id
     if wanted is None:

@@ -110,16 +110,14 @@ def succeed(
     version: int | None = None,
     metrics: dict[str, Any] | None = None,
     result: dict[str, Any] | None = None,
-    evaluation_sha256: str | None = None,
     summary: str | None = None,
 ) -> None:
-    """End well, in the transaction that stores what came of it: a version, a data set, an evaluation, or `result`.
+    """End well, in the transaction that stores the result: a model version, a data set, or what `result` holds.
 
     That is what a trial made, which may become a version when its study ends, or what a repetition found out.
     Raises: LeaseLost.
     """
-    results = {"model_version": version, "metrics": metrics, "result": result, "evaluation_sha256": evaluation_sha256}
-    job = _write(session, lease, **_ending("succeeded"), **results)
+    job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics, result=result)
     journal.forget_snapshot(session, job.id)
     made = f"{job.model}@{version}" if version else f"trial {job.trial}" if job.study_id else str(job.dataset_id)
     summary = summary or made
