@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.datasets import service as datasets
-from app.jobs import evaluation_service, queue
+from app.jobs import curves, evaluation_service, queue
+from app.jobs.lease import Beat
 from app.jobs.training import Training, described
 from app.principal import Principal
 
@@ -17,6 +18,8 @@ class Evaluating(Training):
         place, plan = self.place, self.job.plan
         with place.sessions.begin() as session:
             dataset = datasets.get_by_id(session, self.job.dataset_id or "")
+            queue.beat(session, self.lease, Beat(rewind_to=-1))
+            self._last_sample = curves.last_sample(session, self.job.id)
             found = [evaluation_service.measured(session, dataset, each) for each in plan["versions"]]
         data = place.storage.verified_path(dataset.parquet_sha256)
         graphs = [str(place.storage.verified_path(row.graph_sha256)) for row, _ in found]

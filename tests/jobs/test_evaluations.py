@@ -46,6 +46,7 @@ def evaluate(server: Server, reference: str, **body: Any) -> tuple[dict[str, Any
     answer = server.http.post(url, json=body, headers={"prefer": "wait=60"}, timeout=90)
     assert answer.status_code == 201, answer.text
     job = answer.json()
+    assert job["status"] == "succeeded", job["error"]
     found = server.http.get(f"/v1/jobs/{job['id']}/evaluation")
     return job, found.json()
 
