@@ -16,6 +16,7 @@ from app.datasets.routes import routes as datasets
 from app.datasets.table_routes import routes as tables
 from app.datasets.version_routes import routes as versions
 from app.jobs.curve_routes import routes as curves
+from app.jobs.evaluation_routes import routes as measuring
 from app.jobs.routes import routes as jobs
 from app.learning import specs as learning_specs
 from app.models.evaluation_routes import routes as evaluations
@@ -38,7 +39,7 @@ from app.web.routing import PolicyRoute, check_policies
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
     *(predictions, jobs, curves, datasets, tables, versions, uploads),
-    *(models, evaluations, specs, studies, trials, accounts, health.routes),
+    *(models, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 
 

@@ -24,6 +24,7 @@ from app.column_types import now
 from app.datasets.asking.exports import Exports
 from app.jobs import queue
 from app.jobs.attempt import Attempt, Workplace
+from app.jobs.evaluating import Evaluating
 from app.jobs.executors.local import Launcher
 from app.jobs.ingesting import Ingesting
 from app.jobs.lease import Beat, Lease, LeaseLost
@@ -38,7 +39,12 @@ from app.uploads.place import Place
 log = logging.getLogger("maas.worker")
 LEAVING_SECONDS = 20.0
 READS_BEFORE_EXPIRY = 3
-KINDS: dict[str, type[Attempt]] = {"train": Training, "ingest": Ingesting, "reproduce": Reproducing}
+KINDS: dict[str, type[Attempt]] = {
+    "train": Training,
+    "ingest": Ingesting,
+    "reproduce": Reproducing,
+    "evaluate": Evaluating,
+}
 
 
 class Worker:

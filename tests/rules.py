@@ -36,6 +36,7 @@ ARROWS = {
     ("studies", "jobs.journal"): "with a word to their own record",
     ("studies", "models.service"): "the best trial becomes a version",
     ("jobs", "specs.service"): "a job may name a spec that the project has declared",
+    ("jobs", "models.evaluation_schemas"): "an evaluation looks the same whoever asked for it",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
@@ -91,6 +92,7 @@ WRITES_FILES = {
     "jobs.training": "the order of an attempt, in the attempt's folder",
     "learning.weights": "writes where its caller says",
     "learning.snapshots": "the best weights so far, in the attempt folder; the worker stores a copy",
+    "learning.evaluating": "its document in the attempt folder; the worker stores a copy",
     "learning.train": "results in the attempt folder; the worker stores copies",
 }
 BANNED_MODULES = frozenset(["pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "multiprocessing"])

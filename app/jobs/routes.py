@@ -40,7 +40,7 @@ async def create_job(request: Request, body: JobCreate, caller: Caller, create: 
         row = service.submit(session, caller, body, request.app.state.settings)
         return f"/v1/jobs/{row.id}", show(row)
 
-    return await _after_wait(request, await create.run(await request.body(), make), wait)
+    return await after_wait(request, await create.run(await request.body(), make), wait)
 
 
 @routes.post("/v1/jobs:validate")
@@ -130,7 +130,7 @@ async def reproduce_job(request: Request, job_id: JobId, caller: Caller, create:
         row = service.reproduce(session, caller, job_id, request.app.state.settings)
         return f"/v1/jobs/{row.id}", show(row)
 
-    return await _after_wait(request, await create.run(job_id.encode(), make), wait)
+    return await after_wait(request, await create.run(job_id.encode(), make), wait)
 
 
 @routes.post("/v1/jobs/{job_id}/cancel")
@@ -243,7 +243,8 @@ COPIED = (
 )
 
 
-async def _after_wait(request: Request, answer: Response, wait: float) -> Response:
+async def after_wait(request: Request, answer: Response, wait: float) -> Response:
+    """The answer to a create, with the job as it is when it has ended or the wait is over."""
     if not wait:
         return answer
     job_id = answer.headers["location"].rpartition("/")[2]

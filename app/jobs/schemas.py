@@ -175,8 +175,9 @@ class JobRead(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Literal["train", "ingest", "reproduce"] = Field(
-        description="`ingest` reads a large upload or makes a version of it; `reproduce` trains again and compares."
+    kind: Literal["train", "ingest", "reproduce", "evaluate"] = Field(
+        description="`ingest` reads a large upload or makes a version of it; `reproduce` trains again and compares; "
+        "`evaluate` measures a model."
     )
     status: Status
     phase: str | None = Field(description="What a running job does now: loading, training, exporting …")
@@ -184,7 +185,7 @@ class JobRead(BaseModel):
         description="Epoch, step, fraction, losses, rows per second, time left, resources."
     )
     model: str | None
-    model_version: str | None = Field(description="The result, as predictions name it: penguins@1.")
+    model_version: str | None = Field(description="What was made, or measured, as predictions name it: penguins@1.")
     dataset: str = Field(description="What it learns from, or makes.")
     spec: str | None = Field(description="This and the next seven are null for jobs that train nothing.")
     spec_version: int | None

@@ -6,6 +6,7 @@ import json
 import selectors
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from app.datasets import service as datasets
@@ -23,7 +24,7 @@ from app.learning.memory import is_refusal
 from app.models import service as models
 from app.models.reference import BEST
 from app.principal import Principal
-from app.tables import CheckpointRow, JobRow
+from app.tables import CheckpointRow, DatasetRow, JobRow
 
 MAX_LOG_BYTES = 1 << 20
 LAST_WORDS = 4096
@@ -64,18 +65,13 @@ class Training(Attempt):
             queue.beat(session, self.lease, Beat(rewind_to=checkpoint.step if checkpoint else -1))
             self._last_sample = curves.last_sample(session, job.id)
         data = place.storage.verified_path(dataset.parquet_sha256)
-        resume = None
+        resume: dict[str, Any] | None = None
         if checkpoint is not None:
             state = place.storage.verified_path(checkpoint.sha256)
             resume = {"path": str(state), "state": checkpoint.state}
         request = {
             **job.plan,
-            "dataset": {
-                "path": str(data),
-                "columns": dataset.columns,
-                "num_rows": dataset.num_rows,
-                "sha256": dataset.parquet_sha256,
-            },
+            "dataset": described(dataset, data),
             "threads": job.plan.get("threads", 1),
             "checkpoint_seconds": place.settings.checkpoint_seconds,
             "wall_seconds": self._limit,
@@ -84,11 +80,17 @@ class Training(Attempt):
             "processes": place.settings.job_processes,
             "resume": resume,
         }
+        self._order("train", request, [str(data), *([resume["path"]] if resume else [])])
+
+    def _order(self, work: str, request: dict[str, Any], readable: list[str]) -> None:
+        """Write down what the child shall do, and the files that it may read."""
+        settings = self.place.settings
         envelope = {
+            "work": work,
             "request": request,
-            "readable": [str(data), *([resume["path"]] if resume else [])],
-            "limits": {"memory_bytes": job.limits["memory_bytes"], "file_size_bytes": place.settings.max_decoded_bytes},
-            "sandbox": place.settings.sandbox,
+            "readable": readable,
+            "limits": {"memory_bytes": self.job.limits["memory_bytes"], "file_size_bytes": settings.max_decoded_bytes},
+            "sandbox": settings.sandbox,
         }
         (self.folder / child_side.REQUEST_FILE).write_bytes(json.dumps(envelope).encode())
 
@@ -260,6 +262,17 @@ class Training(Attempt):
                     session, self.job, manifest=end["manifest"], metrics=end["metrics"], files=stored
                 )
                 queue.succeed(session, self.lease, principal, version=version, metrics=end["metrics"])
+
+
+def described(dataset: DatasetRow, path: Path) -> dict[str, Any]:
+    """A data set as a child needs to know it."""
+    return {
+        "id": dataset.id,
+        "path": str(path),
+        "columns": dataset.columns,
+        "num_rows": dataset.num_rows,
+        "sha256": dataset.parquet_sha256,
+    }
 
 
 def _error(code: str, message: str, pointer: str) -> dict[str, Any]:

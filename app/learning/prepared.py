@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -152,7 +152,12 @@ def evenly(num_rows: int) -> slice:
 def _read(dataset: Mapping[str, Any], plan: Plan) -> Table:
     used = {item.name for item in plan.treatments if item.policy is not None} | {plan.target["name"]}
     used.add(plan.split.column or plan.target["name"])
-    columns: Sequence[Column] = [column for column in dataset["columns"] if column["name"] in used]
+    return read_columns(dataset, used)
+
+
+def read_columns(dataset: Mapping[str, Any], names: Container[str]) -> Table:
+    """Read some columns of a data set. Raises: LearningError when its bytes are not those of its digest."""
+    columns: Sequence[Column] = [column for column in dataset["columns"] if column["name"] in names]
     path = Path(dataset["path"])
     digest = dataset.get("sha256")
     if digest is not None and _digest(path) != digest:

@@ -27,7 +27,7 @@ from app.learning.columns import (
 from app.learning.data import Table, is_missing
 from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
-from app.learning.notes import Notes, NoteTaker
+from app.learning.notes import Notes, NoteTaker, TrainingNotes
 from app.learning.policies import Treatment
 from app.learning.values import NotFinite, coerce, convert
 
@@ -42,6 +42,18 @@ def read_as(table: Table, treatments: Sequence[Treatment], notes: NoteTaker) -> 
         if treatment.policy is not None:
             report = partial(_note_cell, treatment.name, treatment.policy.wrong_type, notes)
             columns[treatment.name] = convert(table.columns[treatment.name], treatment.stored, treatment.type, report)
+    return Table(table.num_rows, columns)
+
+
+def convert_inputs(table: Table, inputs: Sequence[NumericColumn | CategoryColumn], types: Mapping[str, str]) -> Table:
+    """Return the inputs of a model from a table whose columns are of these types, each read as the model reads it.
+
+    What cannot be read is missing where its column imputes it. Raises: LearningError where not, naming the row.
+    """
+    columns = {}
+    for column in inputs:
+        report = partial(_note_cell, column.name, column.wrong_type, TrainingNotes())
+        columns[column.name] = convert(table.columns[column.name], types[column.name], column.type, report)
     return Table(table.num_rows, columns)
 
 

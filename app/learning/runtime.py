@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from app.learning.data import Table
 from app.learning.errors import InputError, json_pointer, shown
 from app.learning.evaluation.conformal import add_sets
 from app.learning.notes import Notes, Warned
@@ -22,6 +23,7 @@ from app.learning.tasks import Label
 
 # What a session of a small network takes beside its weights, measured over 50 of them.
 SESSION_BYTES = 400_000
+BATCH_ROWS = 8192
 
 
 class Classified(TypedDict):
@@ -66,6 +68,13 @@ class Predictor:
         predictor = cls(preparation, manifest["output"], session, 2 * len(graph) + SESSION_BYTES)
         predictor.conformal = manifest.get("conformal")
         return predictor
+
+    def answer_table(self, table: Table) -> NDArray[np.float64]:
+        """Return the answers y_BK to the rows of a table of input columns, each already read as its type."""
+        x_BF = self.preparation.transform(table)
+        starts = range(0, len(x_BF), BATCH_ROWS)
+        batches = [self._session.run(None, {"x": x_BF[start : start + BATCH_ROWS]})[0] for start in starts]
+        return np.concatenate(batches).astype(np.float64)
 
     def add_sets(self, predictions: Sequence[Prediction], coverage: object) -> None:
         """Add to each prediction its `interval` [low, high], or its `set` of labels, with this coverage.

@@ -35,9 +35,8 @@ LOSSES: dict[str, tuple[str, ...]] = {
 BASIC: dict[str, JsonValue] = {"level": "basic"}
 BatchSize = Annotated[int, Field(ge=1, le=10_000_000)]
 
-# What "not given" means depends on the optimizer. Plain gradient descent is exactly W <- W - learning_rate
-# * gradient on the whole training part, so everything that would make it something else is off, and
-# `TrainingParams` refuses to turn it on.
+# What "not given" means depends on the optimizer. Plain gradient descent is exactly W <- W - learning_rate * gradient
+# on all training rows, so everything that would make it something else is off; `TrainingParams` refuses to turn it on.
 PLAIN: dict[str, Any] = {
     "batch_size": None,
     "momentum": 0.0,

@@ -127,6 +127,20 @@ class LinearTrainingRead(BaseModel):
     converged: bool
 
 
+class ComparisonRead(BaseModel):
+    """The version that was measured against another one on the same rows."""
+
+    model: str = Field(description="The other version.")
+    differences: dict[str, DifferenceRead] = Field(description="By metric: the version minus the other one.")
+
+
+class OverlapRead(BaseModel):
+    """How many of the rows a version knows from its training."""
+
+    train: int = Field(description="Rows that it has learned from.")
+    validation: int = Field(description="Rows that chose its best weights and its temperature.")
+
+
 class EvaluationRead(BaseModel):
     """How good a version is on one set of rows."""
 
@@ -134,7 +148,8 @@ class EvaluationRead(BaseModel):
 
     object: Literal["evaluation"] = "evaluation"
     model: str = Field(description="The version that was measured, such as penguins@1.")
-    part: str = Field(description="The rows: test, or what comes nearest to it.")
+    dataset: str | None = Field(None, description="The data set of the rows, where they were asked for.")
+    part: str = Field(description="The rows: of the data set of the training test, validation or train; or all.")
     num_rows: int
     task: str
     target: str
@@ -145,6 +160,11 @@ class EvaluationRead(BaseModel):
     against_linear: dict[str, DifferenceRead] = Field(default_factory=dict, description="Version minus linear model.")
     linear_training: LinearTrainingRead | None = None
     coverage: list[CoverageRead] = Field(default_factory=list, description="On rows that had no part in the training.")
+    comparison: ComparisonRead | None = None
+    overlap: dict[str, OverlapRead] = Field(
+        default_factory=dict, description="By version; other data sets with the same rows are not recognised."
+    )
+    warnings: list[str] = Field(default_factory=list)
     charts: dict[str, ChartRead] = Field(default_factory=dict)
     slices: list[SliceRead] = Field(default_factory=list, description="Of at least 10 rows, the worst first.")
 

@@ -73,6 +73,8 @@ OPERATIONS = {
     "ask_study": "post /v1/studies/{study_id}/ask",
     "report_trial": "post /v1/studies/{study_id}/trials/{trial}/report",
     "tell_trial": "post /v1/studies/{study_id}/trials/{trial}/tell",
+    "evaluate_model": "post /v1/models/{reference}/evaluate",
+    "get_job_evaluation": "get /v1/jobs/{job_id}/evaluation",
     "list_models": "get /v1/models",
     "get_model": "get /v1/models/{name}",
     "list_model_versions": "get /v1/models/{name}/versions",

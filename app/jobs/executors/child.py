@@ -85,7 +85,7 @@ class Report:
 
 
 def _run(folder: Path, control: Control, report: Report) -> None:
-    from app.learning import specs, train
+    from app.learning import evaluating, specs, train
 
     os.environ["TMPDIR"] = str(folder)
     os.chdir(folder)
@@ -101,7 +101,8 @@ def _run(folder: Path, control: Control, report: Report) -> None:
         mode=envelope["sandbox"],
     )
     report({"type": "sandbox", "layers": layers})
-    train.run(envelope["request"], folder=folder, emit=report, control=control)
+    work = {"train": train.run, "evaluate": evaluating.run}[envelope["work"]]
+    work(envelope["request"], folder=folder, emit=report, control=control)
 
 
 def _redirect(log_fd: int) -> None:
