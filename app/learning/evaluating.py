@@ -173,9 +173,12 @@ def _over_all_classes(answered: Sequence[Answered]) -> list[Answered]:
 
 def _overlap(version: Version, rows_I: Indices) -> dict[str, int]:
     """How many of the rows the version has learned from, and how many chose its best weights and temperature."""
+    # Once it was measured, an ensemble may have learned the test part, too.
+    learned = ("train", "test") if version.manifest["training"].get("knows_test") else ("train",)
+    known = {"train": learned, "validation": ("validation",)}
     return {
-        part: int(np.isin(rows_I, version.parts[part]).sum()) if version.parts else 0
-        for part in ("train", "validation")
+        name: sum(int(np.isin(rows_I, version.parts[part]).sum()) for part in parts if version.parts)
+        for name, parts in known.items()
     }
 
 

@@ -66,6 +66,21 @@ def test_a_version_measured_again_on_its_test_rows_is_as_good_as_its_training_sa
     assert found["warnings"] == []
 
 
+def test_an_ensemble_trains_on_a_server_and_its_test_rows_are_known_to_what_is_served(
+    steady: Server, measured: str
+) -> None:
+    body = {"dataset": measured, "target": "species", "model": "together", "spec": "ensemble"}
+    body |= {"params": {"members": ["linear", "bins", "trees"], "folds": 2}}
+    answer = steady.http.post("/v1/jobs", json=body, headers={"prefer": "wait=60"}, timeout=90).json()
+    assert answer["status"] == "succeeded", answer
+    rows = [{"island": "Biscoe", "bill_length_mm": 46.1, "flipper_length_mm": 211, "body_mass_g": 5300}]
+    told = steady.http.post("/v1/models/together@1/predict", json={"rows": rows}).json()["predictions"][0]
+    assert told["label"] == "Gentoo"
+    _, found = evaluate(steady, "together@1")
+    assert found["overlap"]["together@1"]["train"] == 52
+    assert "learned from 52 of these rows" in found["warnings"][0]
+
+
 def test_the_rows_of_the_training_are_measured_with_a_warning(steady: Server, measured: str) -> None:
     for body in ({"part": "train"}, {"part": "all"}, {"dataset": measured, "part": "all"}):
         _, found = evaluate(steady, f"{NAME}@1", **body)

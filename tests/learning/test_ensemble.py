@@ -64,9 +64,11 @@ def test_the_served_ensemble_knows_all_rows_and_was_measured_before_it_did(
     assert manifest["training"]["num_rows"] == sum(manifest["split"]["num_rows"].values())
     predictor = Predictor.load(manifest, Path(made["files"]["graph"]["path"]).read_bytes())
     assert predictor.predict_rows([{"bill_length_mm": 39.1, "island": "Torgersen"}])[0]["label"]
+    assert manifest["training"]["knows_test"]
     assert {entry["member"] for entry in manifest["training"]["leaderboard"]} == {"linear", "bins"}
     once = result(make_request(dataset, params={**QUICK, "refit_rows": 0}), tmp_path / "once")["manifest"]
     assert once["training"]["num_rows"] == manifest["training"]["num_rows"] - manifest["split"]["num_rows"]["test"]
+    assert not once["training"]["knows_test"]
     assert once["metrics"] == manifest["metrics"]
 
 

@@ -201,6 +201,7 @@ def _learned(committee: Committee, prepared: Prepared, ensemble: Ensemble, reaso
     history = {
         "networks": len(agreed.network.networks),
         "num_rows": len(train),
+        "knows_test": prepared is not ensemble.prepared[0],
         "steps": ensemble.step,
         "stopped": reason,
         "leaderboard": agreed.leaderboard,
