@@ -79,6 +79,8 @@ class Training(Attempt):
             "max_parameters": place.settings.max_parameters,
             "processes": place.settings.job_processes,
             "resume": resume,
+            # Of a trial, or of what only is compared, nobody asks for predictions.
+            "snapshots": job.kind == "train" and job.study_id is None,
         }
         self._order("train", request, [str(data), *([resume["path"]] if resume else [])])
 

@@ -38,7 +38,8 @@ class Snapshots:
     def __init__(self, request: Mapping[str, Any], prepared: Prepared, reporter: Reporter) -> None:
         self._request, self._prepared, self._reporter = request, prepared, reporter
         self._started = time.monotonic()
-        self._next = self._started + min(FIRST_SECONDS, reporter.checkpoint_seconds)
+        is_wanted = request.get("snapshots", True)
+        self._next = self._started + min(FIRST_SECONDS, reporter.checkpoint_seconds) if is_wanted else math.inf
         self._told_epoch = 0
 
     def offer(self, epoch: int, step: int, copy: Callable[[], nn.Module]) -> None:
