@@ -57,6 +57,7 @@ def _write_request(work: Path, sandbox: str) -> None:
     dataset = {"path": str(data), "columns": columns, "num_rows": NUM_ROWS, "sha256": digest}
     envelope = {
         "request": resolved | {"dataset": dataset, "threads": 1},
+        "work": "train",
         "readable": [str(data)],
         "limits": {"memory_bytes": MEMORY_BYTES, "file_size_bytes": FILE_SIZE_BYTES},
         "sandbox": sandbox,

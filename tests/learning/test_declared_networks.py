@@ -144,6 +144,6 @@ def test_counting_on_the_meta_device_draws_nothing() -> None:
 def test_bins_are_placed_by_the_training_rows(dataset: dict[str, Any], tmp_path: Path) -> None:
     told = run(request(dataset, "binned", params={"epochs": 1}), tmp_path, lambda: None)[-1]
     tensors = weights.read(Path(told["files"]["weights"]["path"]))
-    low_NQ = tensors["numbers.low_NQ"]
+    low_NQ = tensors["numbers.bins.low_NQ"]
     assert (low_NQ.diff(dim=1) >= 0).all()
     assert len(low_NQ.unique()) > low_NQ.shape[1]

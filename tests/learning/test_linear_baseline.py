@@ -15,9 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from app.learning import train
 from app.learning.evaluation import linear
-from app.learning.evaluation.linear import Spread, fit_linear
+from app.learning.evaluation.linear import fit_linear
 from app.learning.layout import Block, Layout
 from app.learning.learned import outputs
+from app.learning.networks import spread as spread_out
+from app.learning.networks.spread import Spread
 from app.learning.prepared import Prepared, prepare
 from tests.learning.datasets import write_dataset
 from tests.learning.test_train import of_type, run
@@ -70,10 +72,10 @@ def test_the_same_rows_give_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_slots_become_inputs_of_their_own_the_most_frequent_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "MOST_SLOTS", 2)
+    monkeypatch.setattr(spread_out, "MOST_SLOTS", 2)
     layout = Layout(1, 0, (Block("index", 3), Block("levels", 5)))
     x_BF = torch.tensor([[1.0, 3.0, 1.0], [3.0, 1.0, 2.0], [5.0, 1.0, 3.0], [7.0, 2.0, 4.0], [9.0, 3.0, 5.0]])
-    spread = Spread(layout, x_BF)
+    spread = Spread.fit(layout, x_BF)
     assert spread.width == 3
     assert spread(x_BF)[:, 1:].tolist() == [[0, 1], [1, 0], [1, 0], [0, 0], [0, 1]]
     assert spread(x_BF)[:, 0].tolist() == pytest.approx(

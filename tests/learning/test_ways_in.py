@@ -192,7 +192,7 @@ def predicted(fitted: Preparation, rows: Rows, *, as_lists: bool) -> Outcome:
 def trained_on(dataset: dict[str, Any], plan: Plan) -> tuple[bytes | None, str]:
     """The inputs of the rows that test, in a training on all rows; or how the training is refused."""
     resolved = plan.to_json()
-    request = {"dataset": dataset, "target": "y", **{name: resolved[name] for name in PLAN_MEMBERS}}
+    request = {"dataset": dataset, "target": "y", **{name: resolved.get(name) for name in PLAN_MEMBERS}}
     try:
         return prepare(request, lambda message: None).rows["test"].x_BF.tobytes(), ""
     except LearningError as error:

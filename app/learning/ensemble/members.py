@@ -21,7 +21,7 @@ from app.learning.layout import Layout
 from app.learning.loop import Training
 from app.learning.losses import make_loss
 from app.learning.networks.abilities import FittedToData
-from app.learning.networks.spread import Spread
+from app.learning.networks.spread import Spread, spread_places
 from app.learning.spec import LOSSES
 from app.learning.weights import Tensors
 
@@ -87,7 +87,7 @@ def restore(recipe: Recipe, problem: Problem, layout: Layout, tensors: Tensors) 
     if isinstance(recipe, Boosted):
         return Trees(tensors).eval()
     if isinstance(recipe, Linear):
-        spread = Spread(layout, {place: tensors[f"0.slots_{place}"] for place in layout.indexed})
+        spread = Spread(layout, {place: tensors[f"0.slots_{place}"] for place in spread_places(layout)})
         network: nn.Module = nn.Sequential(spread, nn.Linear(spread.width, problem.num_outputs))
         network.load_state_dict(tensors)
         return network.eval()

@@ -28,7 +28,7 @@ class Spread(nn.Module):
         self.register_buffer("scale_N", torch.ones(layout.num_numbers))
         self.num_numbers = layout.num_numbers
         self.plain = [place for place in range(layout.num_numbers, layout.num_inputs) if place not in layout.indexed]
-        self.places = list(layout.indexed)
+        self.places = spread_places(layout)
         for place in self.places:
             self.register_buffer(f"slots_{place}", slots[place])
         self.width = self.num_numbers + len(self.plain) + sum(map(len, slots.values()))
@@ -36,7 +36,7 @@ class Spread(nn.Module):
     @classmethod
     def fit(cls, layout: Layout, x_BF: Tensor) -> Spread:
         """Return what standardises these numbers and spreads their frequent slots."""
-        spread = cls(layout, {place: _frequent(x_BF[:, place]) for place in layout.indexed})
+        spread = cls(layout, {place: _frequent(x_BF[:, place]) for place in spread_places(layout)})
         numbers_BN = x_BF[:, : layout.num_numbers].double()
         deviation_N = numbers_BN.std(dim=0, correction=0)
         spread.center_N.copy_(numbers_BN.mean(dim=0))
@@ -60,6 +60,11 @@ class Spread(nn.Module):
             )
             parts.append(writer.apply("Cast", is_slot, to=TensorProto.FLOAT))
         writer.concat(parts)
+
+
+def spread_places(layout: Layout) -> list[int]:
+    """Return the positions of the columns that are spread: categories, not numbers that are there as numbers, too."""
+    return [position for position, block in layout.places if block.encoding == "index"]
 
 
 def _frequent(slots_B: Tensor) -> Tensor:
