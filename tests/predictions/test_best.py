@@ -78,7 +78,7 @@ class Running:
         weights, graph = storage.put(self.trained.weights), storage.put(self.trained.graph)
         with self.app.state.sessions.begin() as session:
             job = session.get_one(JobRow, self.id)
-            files = {"weights": weights, "graph": graph}
+            files = {"weights": weights, "graph": graph, "evaluation": storage.put(self.trained.evaluation)}
             version = models.add_version(session, job, manifest=self.trained.manifest, metrics={}, files=files)
             queue.succeed(session, self.lease, owner, version=version, metrics={})
 
