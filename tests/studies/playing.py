@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.jobs import queue
+from app.jobs.curves import Stored
 from app.jobs.lease import Beat, Lease
 from app.principal import Principal
 from app.settings import Settings
@@ -83,12 +84,12 @@ class Stage:
 
     def train(self, lease: Lease, *losses: float, after: int = 0) -> str | None:
         """Report the validation losses of some epochs; answers what is asked of the job."""
-        metrics = [
-            {"epoch": after + index, "step": 10 * (after + index), "values": {"validation_loss": loss}}
-            for index, loss in enumerate(losses, start=1)
+        points = [
+            Stored("epoch", epoch, 10 * epoch, epoch, 0.1 * epoch, {"validation_loss": loss}, {}, {})._asdict()
+            for epoch, loss in enumerate(losses, start=after + 1)
         ]
         with self.sessions.begin() as session:
-            return queue.beat(session, lease, Beat(progress={"epoch": after + len(losses)}, metrics=metrics))
+            return queue.beat(session, lease, Beat(progress={"epoch": after + len(losses)}, points=points))
 
     def succeed(self, lease: Lease, value: float, *, metric: str = "log_loss") -> str:
         """End a job well, with its own weights; answers their digest."""

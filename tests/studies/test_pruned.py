@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.jobs import queue
+from app.jobs.lease import Beat
 from tests.studies.playing import Stage
 
 
@@ -42,7 +43,7 @@ def test_epochs_that_are_reported_again_after_a_fault_are_not_judged_again(stage
     stage.train(lease, 0.5, 0.4)
     stage.look()
     with stage.sessions.begin() as session:
-        queue.rewind_metrics(session, lease, 10)
+        queue.beat(session, lease, Beat(rewind_to=10))
     stage.train(lease, 0.4, 0.3, after=1)
     stage.look()
     values = [each["value"] for each in stage.trials(study_id)[0]["intermediate_values"]]
