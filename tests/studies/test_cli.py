@@ -13,15 +13,15 @@ SPACE = json.dumps({"learning_rate": {"type": "float", "low": 0.001, "high": 0.0
 
 
 def test_a_study_is_created_watched_and_looked_at(steady: Server, tmp_path: Path) -> None:
-    maas("datasets", "upload", PENGUINS, "--name", "tuned", server=steady)
+    maas("datasets", "upload", PENGUINS, "--name", "looked-at", server=steady)
     (tmp_path / "space.json").write_text(SPACE)
     asked = ["--space", f"@{tmp_path / 'space.json'}", "--params", "epochs=4", "--trials", 2, "--sampler", "random"]
-    done = maas("studies", "create", "tuned", "--target", "species", *asked, "--watch", server=steady)
+    done = maas("studies", "create", "looked-at", "--target", "species", *asked, "--watch", server=steady)
     assert done.exit_code == 0, done.stderr
     assert "Trial 1 completed" in done.stderr
-    assert "tuned@1 is ready" in done.stdout
+    assert "looked-at@1 is ready" in done.stdout
     study = printed("studies", "list", "--status", "succeeded", "--limit", 1, server=steady)[0]
-    assert study["model_version"] == "tuned@1"
+    assert study["model_version"] == "looked-at@1"
     shown = maas("studies", "show", study["id"], server=steady).stdout
     assert "log_loss" in shown
     trials = printed("studies", "trials", study["id"], "--state", "completed", server=steady)
