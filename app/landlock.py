@@ -24,7 +24,7 @@ TRUNCATE, DEVICE_IOCTL = 1 << 14, 1 << 15
 # Number of file access rights the kernel knows, by interface version.
 NUM_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | DEVICE_IOCTL
-NEVER_GRANTED = EXECUTE | MAKE_CHARACTER_DEVICE | MAKE_BLOCK_DEVICE | MAKE_SOCKET
+NOT_WRITING = EXECUTE | MAKE_CHARACTER_DEVICE | MAKE_BLOCK_DEVICE | MAKE_SOCKET
 
 TCP_BIND_AND_CONNECT = 0b11
 ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
@@ -37,12 +37,12 @@ def version() -> int:
     return max(0, _syscall(CREATE_RULESET, None, 0, ASK_VERSION))
 
 
-def restrict(read: Sequence[Path], write: Sequence[Path]) -> None:
+def restrict(read: Sequence[Path], write: Sequence[Path], run: Sequence[Path] = ()) -> None:
     """Confine the calling thread, and every thread and process it starts later, to these paths.
 
     Paths that do not exist grant nothing. Reading covers everything below a folder; writing includes
-    reading, but neither running programs nor making devices or sockets. TCP is refused from version 4 on,
-    signals to processes outside from version 6 on. Raises OSError when the kernel refuses.
+    reading, but neither running programs nor making devices or sockets; running includes reading. TCP is refused
+    from version 4 on, signals to processes outside from version 6 on. Raises OSError when the kernel refuses.
     """
     rights = (1 << NUM_RIGHTS[min(version(), max(NUM_RIGHTS))]) - 1
     ruleset = _create_ruleset(rights)
@@ -50,7 +50,9 @@ def restrict(read: Sequence[Path], write: Sequence[Path]) -> None:
         for path in read:
             _allow(ruleset, path, rights & (READ_FILE | READ_FOLDER))
         for path in write:
-            _allow(ruleset, path, rights & ~NEVER_GRANTED)
+            _allow(ruleset, path, rights & ~NOT_WRITING)
+        for path in run:
+            _allow(ruleset, path, rights & (READ_FILE | READ_FOLDER | EXECUTE))
         _check(_syscall(RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)

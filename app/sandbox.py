@@ -31,6 +31,12 @@ SYSTEM_READ = (
     "/sys/fs/cgroup",
 )  # fmt: skip
 SYSTEM_WRITE = ("/dev/null",)
+# What a C++ compiler consists of: the programs, how a program is loaded, what programs are made from.
+COMPILER_RUN = (
+    "/usr/bin/g++", "/usr/bin/as", "/usr/bin/ld", "/usr/lib/gcc", "/usr/libexec/gcc",
+    "/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1",
+)  # fmt: skip
+COMPILER_READ = ("/usr/include", sysconfig.get_path("include"))
 
 
 class SandboxUnavailable(RuntimeError):
@@ -44,25 +50,27 @@ def confine(
     memory_bytes: int,
     file_size_bytes: int,
     cpu_seconds: int | None = None,
+    compiles: bool = False,
     mode: Mode,
 ) -> list[str]:
     """Give up, for good, what this process does not need; returns the layers applied.
 
     `read` and `write` are files or folders (with everything below); Python and its libraries stay readable.
     `memory_bytes` bounds private memory (RLIMIT_DATA), so allocations fail with MemoryError;
-    `file_size_bytes` bounds each file written. Landlock holds for the calling thread and those it starts, so
-    it counts as missing while other threads run. Raises SandboxUnavailable in mode "required" when a layer is
-    missing.
+    `file_size_bytes` bounds each file written. `compiles` lets a C++ compiler run, as confined as this process, and no
+    other program: where Landlock is missing it does nothing, because any program could run then. Landlock holds for
+    the calling thread and those it starts, so it counts as missing while other threads run. Raises SandboxUnavailable
+    in mode "required" when a layer is missing.
     """
     if mode == "off":
         return []
+    applied: list[str] = []
     steps: dict[str, Callable[[], str]] = {
         "no_new_privs": _forbid_new_privileges,
         "rlimits": lambda: _limit_resources(memory_bytes, file_size_bytes, cpu_seconds),
-        "landlock": lambda: _restrict_files(read, write),
-        "seccomp": _filter_calls,
+        "landlock": lambda: _restrict_files(read, write, compiles),
+        "seccomp": lambda: _filter_calls(compiles and any(layer.startswith("landlock") for layer in applied)),
     }
-    applied = []
     for layer, apply in steps.items():
         try:
             applied.append(apply())
@@ -131,21 +139,26 @@ def _limit_resources(memory_bytes: int, file_size_bytes: int, cpu_seconds: int |
     return "rlimits"
 
 
-def _restrict_files(read: Sequence[Path], write: Sequence[Path]) -> str:
+def _restrict_files(read: Sequence[Path], write: Sequence[Path], compiles: bool) -> str:
     abi = landlock.version()
     if not abi:
         raise SandboxUnavailable("the kernel has none")
     if len(os.listdir("/proc/self/task")) > 1:
         raise SandboxUnavailable("other threads are already running")
-    landlock.restrict([*read, *map(Path, SYSTEM_READ), *_python_folders()], [*write, *map(Path, SYSTEM_WRITE)])
+    reading, running = (COMPILER_READ, COMPILER_RUN) if compiles else ((), ())
+    landlock.restrict(
+        [*read, *map(Path, SYSTEM_READ), *_python_folders(), *map(Path, reading)],
+        [*write, *map(Path, SYSTEM_WRITE)],
+        [*map(Path, running)],
+    )
     return f"landlock:{abi}"
 
 
-def _filter_calls() -> str:
+def _filter_calls(compiles: bool) -> str:
     reason = seccomp.missing()
     if reason:
         raise SandboxUnavailable(reason)
-    seccomp.refuse_calls()
+    seccomp.refuse_calls(but={"execve"} if compiles else ())
     return "seccomp"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ _, _, clone, clone3 = seccomp.MACHINES[platform.machine()]
 folder = Path(sys.argv[1])
 layers = sandbox.confine(
     read=[folder / "readable"], write=[folder / "writable"], memory_bytes=1 << 30, file_size_bytes=1 << 20,
-    cpu_seconds=20, mode="required",
+    cpu_seconds=20, mode="required", compiles={compiles},
 )
 """
 
@@ -38,12 +39,12 @@ ALL_LAYERS = "['landlock', 'no_new_privs', 'rlimits', 'seccomp']"
 FOLLOWED_LINK = "os.symlink(folder / 'secret', folder / 'writable' / 'link'); open(folder / 'writable' / 'link')"
 
 
-def run_confined(folder: Path, body: str, imports: str = "") -> str:
+def run_confined(folder: Path, body: str, imports: str = "", *, compiles: bool = False) -> str:
     """What a confined child prints; an exception it meets is printed by name."""
     (folder / "readable").mkdir(exist_ok=True)
     (folder / "writable").mkdir(exist_ok=True)
     attempt = f"try:\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\nexcept BaseException as fault:\n"
-    code = CONFINE.format(imports=imports) + attempt + "    print(type(fault).__name__)\n"
+    code = CONFINE.format(imports=imports, compiles=compiles) + attempt + "    print(type(fault).__name__)\n"
     child = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
         cwd=ROOT,
@@ -86,6 +87,27 @@ def run_confined(folder: Path, body: str, imports: str = "") -> str:
 def test_a_confined_child_can_do_what_it_needs_and_nothing_else(tmp_path: Path, attempt: str, answer: str) -> None:
     (tmp_path / "secret").write_text("secret")
     assert run_confined(tmp_path, attempt) == answer
+
+
+@needs_all_layers
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
+def test_a_child_that_compiles_runs_the_compiler_and_nothing_else(tmp_path: Path) -> None:
+    body = """
+    import subprocess
+    os.environ["TMPDIR"] = str(folder / "writable")
+    source = folder / "writable" / "seven.cpp"
+    source.write_text('#include <cmath>\\nextern "C" int seven() { return std::floor(7.5); }')
+    library = folder / "writable" / "seven.so"
+    subprocess.run(["g++", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    print(ctypes.CDLL(str(library)).seven())
+    for program in ("/bin/true", sys.executable, str(library)):
+        try:
+            subprocess.run([program], check=False)
+        except PermissionError:
+            print("refused")
+    """
+    assert run_confined(tmp_path, body, compiles=True).split() == ["7", "refused", "refused", "refused"]
+    assert run_confined(tmp_path, body) == "PermissionError"
 
 
 @needs_all_layers

@@ -40,6 +40,10 @@ FAILURES: dict[str, Failure] = {
         "Use a smaller batch_size, fewer or narrower layers or fewer rows, or raise limits.memory_bytes; "
         "POST /v1/jobs:validate names the largest of each that fits.",
     ),
+    "no-device": Failure(
+        "a GPU is asked for where there is none",
+        "Use device auto, or run a worker on a machine with a GPU and a torch that was built for it.",
+    ),
     "wall-time-exceeded": Failure(
         "the training did not stop at its time limit",
         "Raise limits.wall_seconds, or train on fewer rows or with a smaller network.",
@@ -66,8 +70,8 @@ FAILURES: dict[str, Failure] = {
     ),
     "export-failed": Failure(
         "the exported graph does not answer as the network does",
-        "Train with dtype float32 and smaller weights (more weight_decay, a smaller learning_rate), or report it with "
-        "the job's log.",
+        "Train with precision float32 and smaller weights (more weight_decay, a smaller learning_rate), or report it "
+        "with the job's log.",
     ),
     "dataset-invalid": Failure(
         "an upload, or what steps would make of a data set, is not a table that can be used",

@@ -72,7 +72,8 @@ class Training(Attempt):
         request = {
             **job.plan,
             "dataset": described(dataset, data),
-            "threads": job.plan.get("threads", 1),
+            # A repetition computes with as many as the first one did, whatever the first steps say today.
+            "threads": job.plan.get("threads"),
             "checkpoint_seconds": place.settings.checkpoint_seconds,
             "wall_seconds": self._limit,
             "seconds_before": self._seconds_before,
@@ -92,6 +93,7 @@ class Training(Attempt):
             "request": request,
             "readable": readable,
             "limits": {"memory_bytes": self.job.limits["memory_bytes"], "file_size_bytes": settings.max_decoded_bytes},
+            "compiles": (request.get("params") or {}).get("compile", False),
             "sandbox": settings.sandbox,
         }
         (self.folder / child_side.REQUEST_FILE).write_bytes(json.dumps(envelope).encode())

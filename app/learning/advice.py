@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.learning.spec import TrainingParams
+from app.learning.training_params import TrainingParams
 
 FRACTION = 0.1
 

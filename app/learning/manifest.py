@@ -61,7 +61,7 @@ def make_manifest(
         "output": prepared.head.to_json(),
         "split": resolved["split"] | (parts or prepared.parts).to_json(),
         "seed": plan.seed,
-        "threads": request.get("threads") or 1,
+        "threads": torch.get_num_threads(),
         "dataset": {"sha256": dataset.get("sha256"), "num_rows": dataset["num_rows"]},
         "training": dict(history),
         "metrics": evaluated.metrics,

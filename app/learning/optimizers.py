@@ -113,4 +113,7 @@ def restore_state(optimizers: Optimizers, network: nn.Module, tensors: dict[str,
         if key.startswith(PREFIX):
             name, quantity = key.removeprefix(PREFIX).rsplit(".", 1)
             parameter = parameters[name]
-            owners[parameter].state[parameter][quantity] = value.clone()
+            owner = owners[parameter]
+            # A counter that no fused kernel reads stays where Python reads it.
+            device = parameter.device if value.ndim or owner.defaults.get("fused") else value.device
+            owner.state[parameter][quantity] = value.to(device, copy=True)

@@ -18,9 +18,10 @@ from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
 from app.learning.policies import CategoryPolicy, ExtraColumns, PreparationParams, Treatment, treatments
 from app.learning.problems import problems_of
-from app.learning.spec import CLASSIFICATION, LOSSES, Params, Spec, Task, TrainingParams, defaults_of_optimizer
+from app.learning.spec import CLASSIFICATION, LOSSES, Params, Spec, Task
 from app.learning.splits import Split, resolve_split
 from app.learning.tasks import choose_task
+from app.learning.training_params import TrainingParams, defaults_of_optimizer
 
 MAX_PARAMETERS = 50_000_000
 MAX_CLASSES = 1000

@@ -31,8 +31,8 @@ class Watched(Protocol):
     `num_rows` rows; `epoch_values` are the figures of the last one. `stops_early`: it may end before `num_epochs`.
     """
 
-    losses: list[float]
-
+    @property
+    def losses(self) -> list[float]: ...
     @property
     def step(self) -> int: ...
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from app.learning.spec import TrainingParams
+from app.learning.training_params import TrainingParams
 
 RISING_SHARE = 0.3
 FIRST_SHARE = 1 / 25

@@ -21,6 +21,11 @@ SCORED_ROWS = 20_000
 Score = Callable[[Tensor, Tensor], dict[str, float]]
 
 
+def scored_every(num_rows: int) -> int:
+    """Return n, of every n-th row that is looked at."""
+    return -(-num_rows // SCORED_ROWS)
+
+
 def make_score(head: Head) -> Score:
     """Return the function (out_BK, y_B) -> figures by name: accuracy and ROC-AUC, or the error in the target's unit."""
 

@@ -25,6 +25,7 @@ class Progress:
     plateau_loss: float | None = None
     plateau_epochs: int = 0
     seconds: float = 0.0
+    threads: int | None = None
 
 
 class Standing:
@@ -40,10 +41,15 @@ class Standing:
         self.steps_per_epoch = steps_per_epoch
         self.progress = Progress()
         self.stops_early = False
-        self.losses: list[float] = []
+        self._losses: list[float] = []
         self.scores: dict[str, float] = {}
         self.rate: float | None = None
         self.gradient_norm: Tensor | None = None
+
+    @property
+    def losses(self) -> list[float]:
+        """Return the losses since somebody emptied the list."""
+        return self._losses
 
     @property
     def step(self) -> int:

@@ -19,12 +19,14 @@ import torch
 from torch import nn
 
 from app.learning import evaluate, specs, weights
+from app.learning.batches import Data
 from app.learning.ensemble.learner import Ensemble, prepare_rounds
 from app.learning.errors import Diverged, LearningError, OutOfMemory
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
+from app.learning.hardware import choose_hardware
 from app.learning.learned import Learned, outputs
-from app.learning.loop import Data, Training
+from app.learning.loop import Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
 from app.learning.memory import Meter, is_refusal, wanted_bytes
@@ -36,8 +38,8 @@ from app.learning.scores import make_score
 from app.learning.snapshots import Snapshots
 from app.learning.spec import as_network
 from app.learning.specs.ensemble import EnsembleParams
+from app.learning.threads import settle_threads
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # What is otherwise imported by the first call that needs it: a median, a column, an optimizer (two seconds).
 IMPORTED_LATE = ("numpy.ma", "pyarrow.parquet", "pyarrow.compute", "torch._dynamo")
 CHECKPOINT_SECONDS = 10.0
@@ -98,7 +100,7 @@ def _out_of_memory(cause: Exception, meter: Meter) -> OutOfMemory:
 
 def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control) -> None:
     started = time.monotonic()
-    torch.set_num_threads(request.get("threads") or 1)
+    torch.set_num_threads(1)
     prepared = prepare(request, emit)
     training = _learner(request, prepared, folder)
     fingerprint = _fingerprint(prepared.plan, request["dataset"])
@@ -110,7 +112,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
     )  # fmt: skip
     if request.get("resume"):
         _resume(training, reporter, request["resume"], fingerprint)
-    reason = _train(training, reporter, Snapshots(request, prepared, reporter), request.get("last_step"))
+    reason = _train(training, reporter, Snapshots(request, prepared, reporter), request)
     if reason in ("paused", "cancelled"):
         emit({"type": "stopped", "reason": reason})
         return
@@ -128,16 +130,21 @@ def _learner(request: Mapping[str, Any], prepared: Prepared, folder: Path) -> Le
     return make_training(prepared)
 
 
-def _train(training: Learner, reporter: Reporter, snapshots: Snapshots, last_step: int | None) -> str:
+def _train(training: Learner, reporter: Reporter, snapshots: Snapshots, request: Mapping[str, Any]) -> str:
     """Run a training; returns why it ended, after all that it has to tell."""
 
     def end_epoch(now: Learner) -> None:
         reporter.end_epoch(now)
         snapshots.offer(now.kept_epoch, now.kept_step, now.copy_kept)
 
+    if isinstance(training, Training) and training.params.compile:
+        reporter.emit({"type": "phase", "phase": "compiling"})
+        training.stepper.compile(lambda message: reporter.say("warning", message))
     reporter.begin(training)
+    if isinstance(training, Training):
+        settle_threads(training, request.get("threads") or training.params.threads)
     try:
-        reason = training.run(_until(last_step, reporter.poll), end_epoch)
+        reason = training.run(_until(request.get("last_step"), reporter.poll), end_epoch)
     except Diverged:
         reporter.end(training)
         raise
@@ -161,7 +168,8 @@ def make_training(prepared: Prepared) -> Training:
     """Return the training of prepared data: a network from the spec, its initial weights from the seed."""
     plan = prepared.plan
     build, params = as_network(plan.spec, plan.params)
-    dtype = DTYPES[params.dtype]
+    hardware = choose_hardware(params)
+    dtype = hardware.dtype
     torch.manual_seed(plan.seed)
     train, validation = prepared.rows["train"], prepared.rows["validation"]
     network = build(prepared.preparation.layout, prepared.head.num_outputs, params, dtype)
@@ -177,7 +185,7 @@ def make_training(prepared: Prepared) -> Training:
         network, params, smooth, make_loss(plan.loss, plan.task),
         train=data,
         validation=_data(validation, plan.task, dtype, balance) if len(validation) else None,
-        seed=plan.seed, score=make_score(prepared.head),
+        seed=plan.seed, score=make_score(prepared.head), hardware=hardware,
     )  # fmt: skip
     _check_batches(training)
     return training
@@ -185,7 +193,7 @@ def make_training(prepared: Prepared) -> Training:
 
 def _check_batches(training: Training) -> None:
     rows_of_step = len(training.train) // training.steps_per_epoch
-    rows_of_batch = rows_of_step // math.ceil(rows_of_step / training.batch_size)
+    rows_of_batch = rows_of_step // math.ceil(rows_of_step / training.stepper.batch_size)
     normalises = any(isinstance(module, nn.BatchNorm1d) for module in training.network.modules())
     if normalises and rows_of_batch < 2:
         message = "Some batches would be single rows, which cannot be normalised: larger ones, or fewer to accumulate."
@@ -257,8 +265,8 @@ def _learned(training: Learner, prepared: Prepared, reason: str) -> list[tuple[L
     kept_epoch = training.restore_best()
     history = {
         "epochs_run": training.progress.epoch, "best_epoch": kept_epoch, "steps": training.step, "stopped": reason,
+        "device": training.hardware.device.type, "precision": training.hardware.precision,
     }  # fmt: skip
     validation = prepared.rows["validation"]
-    dtype = DTYPES[training.params.dtype]
-    held_out_BK = outputs(training.network, torch.from_numpy(validation.x_BF).to(dtype))
+    held_out_BK = outputs(training.network, torch.from_numpy(validation.x_BF).to(training.hardware.dtype))
     return [(Learned(training.network, validation, held_out_BK, history), prepared)]

@@ -15,7 +15,8 @@ from app.learning import specs
 from app.learning.export import Answer, export
 from app.learning.layout import Layout
 from app.learning.plan import plan
-from app.learning.spec import OPTIMIZER_DEFAULTS, describe
+from app.learning.spec import describe
+from app.learning.training_params import OPTIMIZER_DEFAULTS
 from tests.learning.datasets import REPOSITORY
 from tests.learning.test_seed_network import PARAMS, SEED
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from app.learning import specs
+from app.learning.batches import Data
 from app.learning.layout import Block, Layout
-from app.learning.loop import Data, Training
+from app.learning.loop import Training
 from app.learning.losses import make_loss
 from app.learning.networks.categories import FlatCategories
 from app.learning.plan import plan
@@ -66,7 +67,10 @@ def test_scales_learn_six_times_as_fast_and_biases_do_not_decay() -> None:
     training.run(lambda now: "pause" if now.step == 5 else None, lambda now: None)
     network = training.network
     groups = {
-        id(p): group for optimizer in training.optimizers for group in optimizer.param_groups for p in group["params"]
+        id(p): group
+        for optimizer in training.stepper.optimizers
+        for group in optimizer.param_groups
+        for p in group["params"]
     }
     weight, bias = groups[id(network.linears[0].weight)], groups[id(network.linears[0].bias)]
     assert groups[id(network.scale)]["lr"] == pytest.approx(6.0 * weight["lr"])
@@ -82,7 +86,7 @@ def test_dropout_and_decay_are_gone_at_the_end_of_the_training() -> None:
     training.run(lambda now: None, lambda now: seen.append(now.network.dropout.p))
     assert seen[10] == full == 0.15
     assert seen[-1] < 0.001
-    assert max(group["weight_decay"] for group in training.optimizers[0].param_groups) < 0.001
+    assert max(group["weight_decay"] for group in training.stepper.optimizers[0].param_groups) < 0.001
 
 
 @pytest.mark.parametrize(("task", "bounded"), [("regression", True), ("binary", False)])

@@ -22,7 +22,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "adam": {"epochs": 12, "optimizer": "adam", "batch_size": 16, "accumulate": 3, "ema_decay": 0.9, "beta2": 0.95},
     "muon": {"epochs": 12, "optimizer": "muon", "batch_size": 32, "early_stopping": None, "label_smoothing": 0.1},
     "schedule_free": {"epochs": 12, "optimizer": "schedule_free", "batch_size": 32, "class_weights": "balanced"},
-    "float64": {"epochs": 12, "dtype": "float64", "schedule": "step", "decay_epochs": 2, "ema_decay": 0.99},
+    "bf16": {"epochs": 12, "precision": "bf16", "batch_size": 32, "ema_decay": 0.9, "gradient_clip": 0.5},
+    "float64": {"epochs": 12, "precision": "float64", "schedule": "step", "decay_epochs": 2, "ema_decay": 0.99},
     "plateau": {"epochs": 12, "optimizer": "rmsprop", "momentum": 0.5, "schedule": "plateau", "decay_epochs": 1},
 }
 

@@ -212,9 +212,9 @@ def test_class_weights_lift_the_rare_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["gd", "sgd", "rmsprop", "adam", "adamw", "muon", "schedule_free"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_optimizer_learns_in_either_precision(optimizer: str, dtype: str, dataset: dict[str, Any]) -> None:
-    params = {"optimizer": optimizer, "dtype": dtype, "epochs": 40}
+@pytest.mark.parametrize("precision", ["float32", "float64", "bf16"])
+def test_every_optimizer_learns_in_either_precision(optimizer: str, precision: str, dataset: dict[str, Any]) -> None:
+    params = {"optimizer": optimizer, "precision": precision, "epochs": 40}
     metrics = run(dataset, spec="linear", params=params)[-1]["metrics"]
     assert metrics["train"]["log_loss"] < 0.95 * metrics["baseline"]["train"]["log_loss"]
 

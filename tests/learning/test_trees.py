@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from app.learning.batches import Data
 from app.learning.ensemble.problem import Fold, Problem
 from app.learning.ensemble.trees import Trees, as_tensors, learn_trees, rounded_down
 from app.learning.export import Answer, export
 from app.learning.layout import Layout
-from app.learning.loop import Data
 
 TASKS = {"binary": 1, "multiclass": 3, "regression": 1, "soft": 1}
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -87,7 +88,8 @@ class Report:
 def _run(folder: Path, control: Control, report: Report) -> None:
     from app.learning import evaluating, specs, train
 
-    os.environ["TMPDIR"] = str(folder)
+    # Whoever asked for the folder of temporary files before the fork has stored the answer.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     os.chdir(folder)
     envelope: dict[str, Any] = json.loads((folder / REQUEST_FILE).read_bytes())
     limits = envelope["limits"]
@@ -98,6 +100,7 @@ def _run(folder: Path, control: Control, report: Report) -> None:
         # What it begins with are the libraries, in pages that it shares with the launcher: they are nobody's doing.
         memory_bytes=limits["memory_bytes"] + private_bytes(),
         file_size_bytes=limits["file_size_bytes"],
+        compiles=envelope["compiles"],
         mode=envelope["sandbox"],
     )
     report({"type": "sandbox", "layers": layers})

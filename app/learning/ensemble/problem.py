@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.learning.batches import Data
 from app.learning.layout import Layout
-from app.learning.loop import Data
 from app.learning.spec import Task
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.learning import weights
+from app.learning.batches import Data
 from app.learning.ensemble import members
 from app.learning.ensemble.crew import IsOver, Tell
 from app.learning.ensemble.encoders import Encoder, fit_encoder, target_columns
@@ -23,7 +24,6 @@ from app.learning.ensemble.problem import Fold, Problem
 from app.learning.ensemble.roster import Recipe
 from app.learning.layout import Layout
 from app.learning.learned import outputs
-from app.learning.loop import Data
 from app.learning.weights import Tensors
 
 # More rows than this make a member slower, not better, within the time there is.

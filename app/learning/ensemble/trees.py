@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from app.learning.batches import Data
 from app.learning.ensemble.crew import IsOver, Tell
 from app.learning.ensemble.problem import Fold, Problem
 from app.learning.graph import Writer
-from app.learning.loop import Data
 from app.learning.weights import Tensors
 
 MOST_ROUNDS = 2000
