@@ -118,7 +118,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
         return
     if reason in ENDINGS:
         reporter.say("info", ENDINGS[reason], epoch=training.epoch, step=training.step)
-    _finish(request, prepared, training, reporter, reason)
+    finish(request, prepared, training, reporter, reason)
 
 
 def _learner(request: Mapping[str, Any], prepared: Prepared, folder: Path) -> Learner:
@@ -221,7 +221,7 @@ def _resume(training: Learner, reporter: Reporter, resume: Mapping[str, Any], fi
     training.resume(weights.read(Path(resume["path"]), digest=resume.get("sha256")), state)
 
 
-def _finish(request: Mapping[str, Any], prepared: Prepared, training: Learner, reporter: Reporter, reason: str) -> None:
+def finish(request: Mapping[str, Any], prepared: Prepared, training: Learner, reporter: Reporter, reason: str) -> None:
     """Keep the best weights, measure them, write the files and the manifest."""
     emit, folder = reporter.emit, reporter.folder
     reporter.closing("evaluating", training)
