@@ -22,8 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import database, garbage
 from app.column_types import now
 from app.datasets.asking.exports import Exports
-from app.jobs import queue
+from app.jobs import estimates, queue
 from app.jobs.attempt import Attempt, Workplace
+from app.jobs.estimating import Estimating
 from app.jobs.evaluating import Evaluating
 from app.jobs.executors.local import Launcher
 from app.jobs.ingesting import Ingesting
@@ -44,6 +45,7 @@ KINDS: dict[str, type[Attempt]] = {
     "ingest": Ingesting,
     "reproduce": Reproducing,
     "evaluate": Evaluating,
+    "estimate": Estimating,
 }
 
 
@@ -98,18 +100,25 @@ class Worker:
         for thread in [thread for thread in self._attempts if not thread.is_alive()]:
             del self._attempts[thread]
         # Without a launcher jobs stay in the queue, where another worker may take them.
-        while self._launcher.ready.is_set() and len(self._attempts) < self.settings.worker_slots:
-            with self._read_sessions.begin() as session:
-                if not queue.has_queued(session):
-                    return
-            with self._sessions.begin() as session:
-                job = queue.claim(session, self.name)
-            if job is None:
-                return
+        for beside, num_slots in ((True, 1), (False, self.settings.worker_slots)):
+            while self._launcher.ready.is_set() and self._num_running(beside) < num_slots and self._start_one(beside):
+                continue
+
+    def _num_running(self, beside: bool) -> int:
+        return sum(isinstance(attempt, Estimating) == beside for attempt in self._attempts.values())
+
+    def _start_one(self, beside: bool) -> bool:
+        with self._read_sessions.begin() as session:
+            if not queue.has_queued(session, beside=beside):
+                return False
+        with self._sessions.begin() as session:
+            job = queue.claim(session, self.name, beside=beside)
+        if job is not None:
             attempt = KINDS[job.kind](self._place, job)
             thread = threading.Thread(target=attempt.run, name=job.id)
             self._attempts[thread] = attempt
             thread.start()
+        return job is not None
 
     def _renew_quiet_leases(self) -> None:
         # An attempt beats when it reports; while it reads or stores large files its worker beats for it.
@@ -132,6 +141,7 @@ class Worker:
         with self._sessions.begin() as session:
             expired = now() - timedelta(seconds=self.settings.idempotency_seconds)
             session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < expired))
+            estimates.forget_old(session)
         with self._read_sessions.begin() as session:
             referenced = garbage.referenced(session)
             live = {

@@ -63,6 +63,7 @@ USES_DATABASE = {
     "jobs.curves": "the points of curves of jobs",
     "jobs.watch": "events and new points in one look",
     "jobs.attempt": "asks what is wanted of its job; tells a busy database from a fault of the job",
+    "jobs.estimates": "estimates are rows that come and go with a request",
     "jobs.reproducing": "reads what the training that is repeated has left",
     "jobs.submission": "inserting a job queues it",
     "datasets.lineage": "what was made from what",

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from app.jobs import journal, queue, service, watch
+from app.jobs import estimates, journal, queue, service, watch
+from app.jobs.estimate_schemas import ValidationRead
 from app.jobs.schemas import (
     CheckpointRead,
     EventRead,
@@ -18,7 +19,6 @@ from app.jobs.schemas import (
     JobRead,
     LogRead,
     Status,
-    ValidationRead,
 )
 from app.tables import JobRow
 from app.web import event_stream
@@ -45,10 +45,25 @@ async def create_job(request: Request, body: JobCreate, caller: Caller, create: 
 
 @routes.post("/v1/jobs:validate")
 @allow("read")
-def validate_job(request: Request, body: JobCreate, caller: Caller, session: InSession) -> ValidationRead:
-    """Say what a job would do, or what is wrong with it, without starting it."""
-    plan, limits = service.check(session, caller, body, request.app.state.settings)
-    return ValidationRead(plan=plan, limits=limits)
+async def validate_job(
+    request: Request,
+    body: JobCreate,
+    caller: Caller,
+    timed: Annotated[bool, Query(description="Whether to try it on a sample: a second or two.")] = True,
+) -> ValidationRead:
+    """Say what a job would do and take, or what is wrong with it, without starting it."""
+    state = request.app.state
+
+    def check() -> tuple[dict[str, Any], dict[str, Any]]:
+        with state.read_sessions.begin() as session:
+            return service.check(session, caller, body, state.settings)
+
+    plan, limits = await run_in_threadpool(check)
+    answer = estimates.untimed("It was not asked for.")
+    if timed:
+        asked = estimates.Asked(body.dataset, plan, limits)
+        answer = await estimates.estimate(state.sessions, state.read_sessions, caller, asked)
+    return ValidationRead(plan=plan, limits=limits, **answer)
 
 
 @routes.get("/v1/jobs")

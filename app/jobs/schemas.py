@@ -226,14 +226,6 @@ class JobPatch(BaseModel):
     limits: TimeLimit = Field(default_factory=TimeLimit)
 
 
-class ValidationRead(BaseModel):
-    """What a job would do, without doing it."""
-
-    object: Literal["job_validation"] = "job_validation"
-    plan: dict[str, Any]
-    limits: dict[str, Any]
-
-
 class EventRead(BaseModel):
     """Something that happened to a job; `seq` counts 1, 2, 3 … without gaps."""
 

@@ -57,7 +57,7 @@ def submit(
 def check(
     session: Session, principal: Principal, request: JobCreate, settings: Settings
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plan and limits that `submit` would store. Raises as `submit`."""
+    """The plan and limits that `submit` would store. Raises: as `submit`."""
     dataset = _ready_dataset(session, principal, request.dataset)
     return plan(session, principal, dataset, request, settings), limits(request, settings)
 
@@ -190,7 +190,7 @@ def list_page(
     study: str | None = None,
 ) -> Sequence[JobRow]:
     """Jobs of the project, newest first, one more than `limit` if there are more."""
-    query = select(JobRow).where(JobRow.project_id == principal.project_id)
+    query = select(JobRow).where(JobRow.project_id == principal.project_id, JobRow.kind != queue.BESIDE)
     if after is not None:
         query = query.where(JobRow.id < after)
     if status is not None:

@@ -40,10 +40,20 @@ class Order:
 def submit(session: Session, principal: Principal, order: Order, settings: Settings) -> JobRow:
     """Queue a job. Raises: Unavailable when the project's queue is full."""
     unfinished = select(func.count()).where(
-        JobRow.project_id == principal.project_id, JobRow.status.not_in(queue.TERMINAL)
+        JobRow.project_id == principal.project_id,
+        JobRow.status.not_in(queue.TERMINAL),
+        JobRow.kind != queue.BESIDE,
     )
     if session.scalars(unfinished).one() >= settings.max_queued_jobs:
         raise Unavailable("The project has as many unfinished jobs as it may have.", retry_after_seconds=10)
+    row = insert(session, principal, order)
+    audit.record(session, principal, "job.create", row.id, dataset=order.dataset_id, **order.audited)
+    session.refresh(row)
+    return row
+
+
+def insert(session: Session, principal: Principal, order: Order) -> JobRow:
+    """Put a job into the queue, whoever asked for it and however many there are."""
     row = JobRow(
         id=new_id("job"),
         project_id=principal.project_id,
@@ -65,8 +75,6 @@ def submit(session: Session, principal: Principal, order: Order, settings: Setti
     session.add(row)
     session.flush()
     journal.append(session, row.id, [journal.event("status", "Queued.", status="queued")])
-    audit.record(session, principal, "job.create", row.id, dataset=order.dataset_id, **order.audited)
-    session.refresh(row)
     return row
 
 

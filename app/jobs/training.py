@@ -28,14 +28,18 @@ from app.tables import CheckpointRow, DatasetRow, JobRow
 
 MAX_LOG_BYTES = 1 << 20
 LAST_WORDS = 4096
-WALL_GRACE_SECONDS = 60.0
 WALL = "/limits/wall_seconds"
 LOOK_SECONDS = 0.25
 NUM_SNAPSHOTS_KEPT = 2
 
 
 class Training(Attempt):
-    """An attempt to train: the worker's side of one training child."""
+    """An attempt to train: the worker's side of one training child.
+
+    A child that does not end by itself within `grace_seconds` of its time limit is killed.
+    """
+
+    grace_seconds = 60.0
 
     def __init__(self, place: Workplace, job: JobRow) -> None:
         super().__init__(place, job)
@@ -119,7 +123,7 @@ class Training(Attempt):
                     self._measure()
                     self.beat_if_due()
                     self._pass_on_control(child)
-                    if self._seconds() > max(self._limit, self._seconds_before) + WALL_GRACE_SECONDS:
+                    if self._seconds() > max(self._limit, self._seconds_before) + self.grace_seconds:
                         self._end = _error("wall-time-exceeded", "The job did not stop at its wall-clock limit.", WALL)
                         child.kill()
             child.exited.wait()

@@ -23,6 +23,7 @@ EXIT_FULL_DISK = 75
 def preload() -> None:
     """Import, before any fork, all that a child needs."""
     from app.learning import train
+    from app.learning.estimating import estimate  # noqa: F401
 
     train.preload()
 
@@ -87,6 +88,7 @@ class Report:
 
 def _run(folder: Path, control: Control, report: Report) -> None:
     from app.learning import evaluating, specs, train
+    from app.learning.estimating import estimate
 
     # Whoever asked for the folder of temporary files before the fork has stored the answer.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
@@ -104,7 +106,7 @@ def _run(folder: Path, control: Control, report: Report) -> None:
         mode=envelope["sandbox"],
     )
     report({"type": "sandbox", "layers": layers})
-    work = {"train": train.run, "evaluate": evaluating.run}[envelope["work"]]
+    work = {"train": train.run, "evaluate": evaluating.run, "estimate": estimate.run}[envelope["work"]]
     work(envelope["request"], folder=folder, emit=report, control=control)
 
 

@@ -43,7 +43,7 @@ class Ensemble:
         self.losses: list[float] = []
         self._seconds_before, self._started = 0.0, time.monotonic()
         self._rounds = [
-            Committee(_rows(each, self.params.folds), self.params.members, folder, processes=processes)
+            Committee(rows_of(each, self.params.folds), self.params.members, folder, processes=processes)
             for each in prepared
         ]
 
@@ -177,7 +177,7 @@ def prepare_rounds(request: Mapping[str, Any], prepared: Prepared, params: Ensem
     return [prepared, prepare(request, lambda message: None, learn_all=True)] if is_again else [prepared]
 
 
-def _rows(prepared: Prepared, num_folds: int) -> Rows:
+def rows_of(prepared: Prepared, num_folds: int) -> Rows:
     """All rows to learn from: the training part in folds, or the validation part as the one fold where there is one."""
     train, validation = prepared.rows["train"], prepared.rows["validation"]
     task, seed = prepared.plan.task, prepared.plan.seed

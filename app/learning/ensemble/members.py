@@ -51,7 +51,7 @@ def _learn_linear(fold: Fold, is_over: IsOver) -> nn.Module:
 
 def _learn_network(recipe: Network, fold: Fold, tell: Tell, is_over: IsOver) -> nn.Module:
     problem, num_rows = fold.problem, len(fold.learn)
-    epochs, batch_size = _sizes(num_rows)
+    epochs, batch_size = sizes(num_rows)
     stopping = {"patience": max(4, round(PATIENCE_SHARE * epochs))}
     build, params = recipe.resolve(
         problem.task, num_rows, epochs=epochs, batch_size=batch_size, early_stopping=stopping
@@ -68,7 +68,7 @@ def _learn_network(recipe: Network, fold: Fold, tell: Tell, is_over: IsOver) -> 
     return network
 
 
-def _sizes(num_rows: int) -> tuple[int, int]:
+def sizes(num_rows: int) -> tuple[int, int]:
     """How many epochs, and how many rows a step, when there are so many rows to learn from."""
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, ROWS_LEARNED // num_rows))
     return epochs, 256 if num_rows < SMALL else 512 if num_rows < MIDDLING else 1024
@@ -78,7 +78,7 @@ def num_steps(recipe: Recipe, num_rows: int) -> int:
     """Return the most steps that a member takes to learn so many rows."""
     if not isinstance(recipe, Network):
         return MOST_ROUNDS if isinstance(recipe, Boosted) else 1
-    epochs, batch_size = _sizes(num_rows)
+    epochs, batch_size = sizes(num_rows)
     return epochs * math.ceil(num_rows / batch_size)
 
 

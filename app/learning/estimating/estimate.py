@@ -7,6 +7,7 @@ inputs are as wide as they will be. Deterministic: the plan and the disk space a
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ import torch
 from app.learning.errors import LearningError, Problem
 from app.learning.estimating.fitting import LESS, MORE, SURE, Room, RowsMemory
 from app.learning.estimating.footprint import GRAPH_COPIES
-from app.learning.estimating.forecast import Interval, Measured, epochs_of
+from app.learning.estimating.forecast import SLOWER, Interval, Measured, epochs_of
+from app.learning.estimating.members import seconds_within, try_members
 from app.learning.estimating.sample import take_sample
 from app.learning.estimating.stand_in import widened
 from app.learning.estimating.trial import Tried, try_training
@@ -26,7 +28,8 @@ from app.learning.memory import Meter, is_refusal
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, plan_of, prepare
 from app.learning.reporting import Control
-from app.learning.spec import TrainingParams
+from app.learning.spec import TrainingParams, as_network
+from app.learning.specs.ensemble import EnsembleParams
 
 SAMPLE_ROWS, SAMPLE_CELLS, LEAST_ROWS = 16_384, 1_000_000, 512
 # Weights, their gradients and a moment of each: with less no optimizer of ours learns.
@@ -55,16 +58,13 @@ class Estimate:
         self.request, self.folder = request, folder
         self.plan: Plan = plan_of(request)
         self.dataset: Mapping[str, Any] = request["dataset"]
-        self.num_rows = int(self.dataset["num_rows"])
+        self.num_rows, self.limit_bytes = int(self.dataset["num_rows"]), int(request["memory_bytes"])
         wanted = SAMPLE_CELLS // max(1, len(self.dataset["columns"]))
         self.sample = take_sample(self.dataset, min(SAMPLE_ROWS, max(LEAST_ROWS, wanted)), folder)
         self.growth = self.num_rows / self.sample["num_rows"]
 
     def make(self) -> dict[str, Any]:
         """Return what the training will take, or why it cannot fit. Raises: LearningError, as the training would."""
-        params = self.plan.params
-        if not isinstance(params, TrainingParams):
-            return _untimed(f"Spec {self.plan.spec.name} trains several models until its time is up: that is its time.")
         torch.set_num_threads(int(self.request.get("threads") or 1))
         try:
             prepared, preparing, rows = self._prepare()
@@ -72,9 +72,11 @@ class Estimate:
             if self.growth == 1:
                 raise
             return _untimed(f"A sample of {self.sample['num_rows']} rows cannot be trained on: {error.message}")
+        if isinstance(self.plan.params, EnsembleParams):
+            return self._ensemble(self.plan.params, prepared, preparing, rows)
+        params = as_network(self.plan.spec, self.plan.params)[1]
         num_train = max(1, round(len(prepared.rows["train"]) * self.growth))
-        batch_size = resolve_batch_size(params, num_train)
-        room = Room(self.plan, params, batch_size, self.num_rows, rows, int(self.request["memory_bytes"]))
+        room = Room(self.plan, params, resolve_batch_size(params, num_train), self.num_rows, rows, self.limit_bytes)
         tried = self._try(prepared, room)
         if tried is None:
             return _untimed("It would run out of memory.", room.problems())
@@ -83,6 +85,38 @@ class Estimate:
         if problems:
             return _untimed("Its time would be up before it can end.", problems)
         return {"timing": self._timing(prepared, measured, tried, room), "reason": None, "problems": []}
+
+    def _ensemble(
+        self, params: EnsembleParams, prepared: Prepared, preparing: float, rows: RowsMemory
+    ) -> dict[str, Any]:
+        if rows.needed(self.num_rows).low > self.limit_bytes:
+            return _untimed("It would run out of memory.", rows.problems(self.num_rows, self.limit_bytes))
+        tried = try_members(prepared, params, growth=self.growth, num_rows=self.num_rows, folder=self.folder)
+        processes = min(int(self.request.get("processes") or 1), len(os.sched_getaffinity(0)))
+        learning = seconds_within(tried, params, processes=processes, slower=SLOWER)
+        around = Measured(preparing, Interval(0.0, 0.0), CLOSING_SECONDS, self.growth).seconds(0)
+        memory = Interval(self.meter.peak_bytes(), SURE * self.meter.peak_bytes() + CLOSING_BYTES)
+        more = 2 * MORE * rows.row_bytes * (self.num_rows - self.sample["num_rows"])
+        graph = tried.written_bytes
+        return {"reason": None, "problems": [], "timing": {
+            "seconds": learning.plus(around).to_json(),
+            "seconds_all_epochs": tried.seconds.times(SLOWER / processes).to_json(),
+            "seconds_earliest_stop": None,
+            "seconds_per_epoch": tried.seconds.times(1 / tried.num_networks).to_json(6),
+            "epochs": {"low": len(params.members), "high": tried.num_networks},
+            "steps": None,
+            "memory_bytes": memory.plus(Interval(0.0, more)).to_bytes(),
+            "disk_bytes": {"checkpoints": 2 * graph, "weights": graph, "graph": graph, "total": 4 * graph},
+            "num_parameters": self.plan.spec.num_parameters(self.plan.layout, self.plan.num_outputs, params),
+            "num_rows": self._num_rows(prepared),
+            "batch_size": None,
+            "sample_rows": self.sample["num_rows"],
+            "assumed": [
+                *self._assumed(),
+                f"An epoch is a network; none is begun that would not end within {params.budget_seconds:g} seconds.",
+                f"{processes} networks learn at the same time.",
+            ],
+        }}  # fmt: skip
 
     def _prepare(self) -> tuple[Prepared, float, RowsMemory]:
         """Prepare the sample: as wide as all will be, with the seconds and the memory that it took."""
@@ -122,14 +156,20 @@ class Estimate:
         return problems
 
     def _timing(self, prepared: Prepared, measured: Measured, tried: Tried, room: Room) -> dict[str, Any]:
-        params, limit = room.params, float(self.request["wall_seconds"])
-        parts = {name: round(len(part) * self.growth) for name, part in prepared.rows.items()}
+        params, limit, parts = room.params, float(self.request["wall_seconds"]), self._num_rows(prepared)
         fewest, most = epochs_of(params, bool(parts["validation"]))
         steps = math.ceil(parts["train"] / (room.batch_size * params.accumulate))
         ends = Interval(
             measured.seconds(fewest).low, min(measured.seconds(most).high, limit + measured.seconds(0).high)
         )
-        disk = tried.disk_bytes
+        assumed = self._assumed()
+        if fewest < most:
+            assumed.append(f"Early stopping may end it after any epoch from {fewest} on.")
+        if measured.seconds(most).high > limit:
+            fitting = measured.epochs_within(limit)
+            assumed.append(
+                f"The limit of {limit:g} seconds lets it train {fitting} epochs at least, and keeps the best."
+            )
         return {
             "seconds": ends.to_json(),
             "seconds_all_epochs": measured.seconds(most).to_json(),
@@ -137,13 +177,13 @@ class Estimate:
             "seconds_per_epoch": measured.seconds_per_epoch().to_json(6),
             "epochs": {"low": fewest, "high": most},
             "steps": {"low": fewest * steps, "high": most * steps},
-            "memory_bytes": {name: int(value) for name, value in self._memory(tried, room).to_json(0).items()},
-            "disk_bytes": disk | {"total": sum(disk.values())},
+            "memory_bytes": self._memory(tried, room).to_bytes(),
+            "disk_bytes": tried.disk_bytes | {"total": sum(tried.disk_bytes.values())},
             "num_parameters": tried.num_parameters,
             "num_rows": parts,
             "batch_size": min(room.batch_size, parts["train"]),
             "sample_rows": self.sample["num_rows"],
-            "assumed": [*self._assumed(measured, fewest, most, limit), *tried.assumed],
+            "assumed": assumed + tried.assumed,
         }
 
     def _memory(self, tried: Tried, room: Room) -> Interval:
@@ -152,15 +192,13 @@ class Estimate:
         low = max(LESS * peak, room.rows.needed(self.num_rows).low)
         return Interval(low, SURE * peak + MORE * room.rows.row_bytes * more_rows + closing)
 
-    def _assumed(self, measured: Measured, fewest: int, most: int, limit: float) -> list[str]:
+    def _num_rows(self, prepared: Prepared) -> dict[str, int]:
+        return {name: round(len(part) * self.growth) for name, part in prepared.rows.items()}
+
+    def _assumed(self) -> list[str]:
         said = ["The machine is as busy as it was while this was measured."]
         if self.growth > 1:
             said.append(f"All {self.num_rows} rows are like the {self.sample['num_rows']} of the sample.")
-        if fewest < most:
-            said.append(f"Early stopping may end it after any epoch from {fewest} on.")
-        if measured.seconds(most).high > limit:
-            fitting = measured.epochs_within(limit)
-            said.append(f"The time limit of {limit:g} s lets it train {fitting} epochs at least, and keeps the best.")
         return said
 
 

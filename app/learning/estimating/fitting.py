@@ -41,6 +41,17 @@ class RowsMemory:
         """Return the bytes for so many rows."""
         return Interval(LESS, MORE).times(self.row_bytes * num_rows).plus(Interval(self.fixed_bytes, self.fixed_bytes))
 
+    def problems(self, num_rows: int, limit_bytes: int, *, beside: float = 0.0) -> list[Problem]:
+        """Return that so many rows and what is `beside` them do not fit, and how many rows would."""
+        needed = round(self.needed(num_rows).high + beside)
+        found: list[Problem] = [
+            {"pointer": "/limits/memory_bytes", "detail": f"{needed} bytes are needed; {limit_bytes} are allowed."}
+        ]
+        fitting = int((limit_bytes - self.fixed_bytes - beside) / (MORE * self.row_bytes))
+        if 1 < fitting < num_rows:
+            found.append({"pointer": "/dataset", "detail": f"With these parameters at most {fitting} rows fit."})
+        return found
+
 
 def largest(most: int, fits: Callable[[int], bool]) -> int:
     """Return the largest number up to `most` that fits, 0 for none; what fits is taken to fit when smaller, too."""
@@ -76,16 +87,8 @@ class Room:
     def problems(self) -> list[Problem]:
         """Return what is too large, each with the largest that fits while all else stays."""
         network = self.network_bytes(self.params, self.batch_size)
-        needed = round(self.rows.needed(self.num_rows).high + network)
-        found: list[Problem] = [
-            {"pointer": "/limits/memory_bytes", "detail": f"{needed} bytes are needed; {self.limit_bytes} are allowed."}
-        ]
-        found += self._settings(self.limit_bytes - self.rows.needed(self.num_rows).high)
-        left = self.limit_bytes - self.rows.needed(0).high - network
-        fitting_rows = int(left / (MORE * self.rows.row_bytes))
-        if 1 < fitting_rows < self.num_rows:
-            found.append({"pointer": "/dataset", "detail": f"With these parameters at most {fitting_rows} rows fit."})
-        return found
+        settings = self._settings(self.limit_bytes - self.rows.needed(self.num_rows).high)
+        return [*self.rows.problems(self.num_rows, self.limit_bytes, beside=network), *settings]
 
     def _settings(self, room_bytes: float) -> Iterator[Problem]:
         if self.params.optimizer != "gd":

@@ -59,13 +59,15 @@ class Footprint:
             loss(network(x_BF), y_B, None).backward()  # type: ignore[no-untyped-call]
         network.zero_grad(set_to_none=True)
         # Gradients of the weights are counted among what lives on.
-        return max(0, counter.peak - _num_bytes(network)) + int(x_BF.nbytes)
+        peak: int = max(0, counter.peak - _num_bytes(network)) + x_BF.nbytes
+        return peak
 
     def _forward(self, num_rows: int) -> int:
         x_BF, _ = self._rows(num_rows)
         with torch.no_grad(), Counter() as counter:
             self._network.eval()(x_BF)
-        return counter.peak + int(x_BF.nbytes)
+        peak: int = counter.peak + x_BF.nbytes
+        return peak
 
     def _rows(self, num_rows: int) -> tuple[Tensor, Tensor]:
         dtype = DTYPES[self._params.dtype]

@@ -34,6 +34,10 @@ class Interval(NamedTuple):
         """Return it as JSON."""
         return {"low": round(self.low, digits), "high": round(self.high, digits)}
 
+    def to_bytes(self) -> dict[str, int]:
+        """Return it as JSON with whole numbers."""
+        return {"low": round(self.low), "high": round(self.high)}
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
