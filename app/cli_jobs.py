@@ -22,7 +22,7 @@ def show_job(job: dict[str, Any]) -> None:
     """A job, with its scores once it has some."""
     record(
         "id", "status", "phase", "model", "model_version", "dataset", "spec", "task", "target", "seed", "params",
-        "progress", "control", "attempt", "error.message", "error.pointer", "created_at", "started_at", "finished_at",
+        "progress", "control", "attempt", "error.message", "error.pointer", "error.next_step", "created_at", "started_at", "finished_at",
     )(job)  # fmt: skip
     show_metrics(job.get("metrics") or {})
 
@@ -42,14 +42,32 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 
 def ended_badly(job: dict[str, Any]) -> str | None:
     """Why a job that was watched to its end is a failure."""
-    if job["status"] in ("failed", "cancelled"):
-        return f"the job {job['status']}" + (f": {job['error']['message']}" if job["error"] else "")
+    if job.get("status") in ("failed", "cancelled"):
+        return f"the job {job['status']}" + (
+            f": {job['error']['message']} {job['error']['next_step']}" if job["error"] else ""
+        )
     return None
 
 
+def show_estimate(checked: dict[str, Any]) -> None:
+    """What a job would take, or why that is not known."""
+    timing = checked["timing"]
+    if timing is None:
+        say(checked["reason"])
+        return
+    names = ("seconds", "epochs", "memory_bytes")
+    record(*names, "num_parameters", "disk_bytes")(
+        timing | {name: f"{timing[name]['low']:,} to {timing[name]['high']:,}" for name in names}
+    )
+    for line in timing["assumed"]:
+        say(line)
+
+
 def show_started(job: dict[str, Any]) -> None:
-    """A new job: how to go on if it runs, its scores if it has been watched to its end."""
-    if job["status"] == "succeeded":
+    """A new job: how to go on if it runs, its scores if it has been watched to its end; or what it would take."""
+    if job["object"] == "job_validation":
+        show_estimate(job)
+    elif job["status"] == "succeeded":
         show_metrics(job["metrics"] or {})
         say(f"{job['model_version']} is ready: maas predict {job['model_version']} column=value ...")
     elif job["status"] == "queued":
@@ -75,6 +93,7 @@ def train(
     priority: Annotated[int | None, typer.Option("--priority", help="Higher runs first.")] = None,
     wall_seconds: Annotated[float | None, typer.Option("--wall-seconds", help="Stop there and keep the best.")] = None,
     follow: Annotated[bool, typer.Option("--watch", help="Show live progress until the end.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Start nothing; say what it would take.")] = False,
 ) -> Any:
     """Start a training job on a data set, or on a file that is uploaded first."""
     request = {
@@ -92,8 +111,8 @@ def train(
     given = {name: value for name, value in request.items() if value is not None}
     file = Path(dataset)
     dataset_id = upload(client, file, None)["id"] if file.is_file() else find_dataset(client, dataset)
-    job = client.post("/v1/jobs", given | {"dataset": dataset_id})
-    return watch(client, job["id"]) if follow else job
+    job = client.post("/v1/jobs:validate" if estimate else "/v1/jobs", given | {"dataset": dataset_id})
+    return watch(client, job["id"]) if follow and not estimate else job
 
 
 @ask(group, "list", show=table("id", "status", "phase", "model", "model_version", "spec", "target", "created_at"))

@@ -1,4 +1,4 @@
-"""An estimate asked for by a request: queued as a job that nobody lists, waited for without a session, then forgotten."""
+"""An estimate asked for by a request: queued as a job that nobody lists, waited for without a session, forgotten."""
 
 from __future__ import annotations
 

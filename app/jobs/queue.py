@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import audit
@@ -33,13 +33,15 @@ from app.tables import CheckpointRow, DatasetRow, JobRow
 
 # Short jobs that run beside the slots of a worker, are waited for, and are then forgotten.
 BESIDE = "estimate"
+QUEUED = JobRow.status == "queued"
+WAITING = {True: (QUEUED, JobRow.kind == BESIDE), False: (QUEUED, JobRow.kind != BESIDE)}
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 CANCELLED = failures.complete({"code": "cancelled", "message": "The job was cancelled.", "pointer": None})
 
 
 def has_queued(session: Session, *, beside: bool = False) -> bool:
     """Whether a claim is worth its write lock."""
-    return session.scalars(select(JobRow.id).where(*_waiting(beside)).limit(1)).first() is not None
+    return session.scalars(select(JobRow.id).where(*WAITING[beside]).limit(1)).first() is not None
 
 
 def claim(session: Session, worker: str, *, beside: bool = False) -> JobRow | None:
@@ -47,14 +49,8 @@ def claim(session: Session, worker: str, *, beside: bool = False) -> JobRow | No
 
     `beside` takes from the short queue of those that run beside the worker's slots.
     """
-    first = (
-        select(JobRow.id)
-        .where(*_waiting(beside))
-        .order_by(JobRow.priority.desc(), JobRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
+    waiting = select(JobRow.id).where(*WAITING[beside]).order_by(JobRow.priority.desc(), JobRow.id)
+    first = waiting.limit(1).with_for_update(skip_locked=True).scalar_subquery()
     job = session.scalars(
         update(JobRow)
         .where(JobRow.id == first, JobRow.status == "queued")
@@ -224,10 +220,6 @@ def finish(session: Session, job: JobRow) -> None:
     if job.status == "paused":
         resume(session, job)
     _ask(session, job, "finish")
-
-
-def _waiting(beside: bool) -> tuple[ColumnElement[bool], ...]:
-    return JobRow.status == "queued", (JobRow.kind == BESIDE) if beside else (JobRow.kind != BESIDE)
 
 
 def _write(session: Session, lease: Lease, **values: Any) -> JobRow:

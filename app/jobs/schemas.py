@@ -175,9 +175,9 @@ class JobRead(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Literal["train", "ingest", "reproduce", "evaluate"] = Field(
+    kind: Literal["train", "ingest", "reproduce", "evaluate", "estimate"] = Field(
         description="`ingest` reads a large upload or makes a version of it; `reproduce` trains again and compares; "
-        "`evaluate` measures a model."
+        "`evaluate` measures a model; `estimate` belongs to a request to validate."
     )
     status: Status
     phase: str | None = Field(description="What a running job does now: loading, training, exporting …")

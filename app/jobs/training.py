@@ -82,6 +82,7 @@ class Training(Attempt):
             "wall_seconds": self._limit,
             "seconds_before": self._seconds_before,
             "max_parameters": place.settings.max_parameters,
+            "memory_bytes": job.limits["memory_bytes"],
             "processes": place.settings.job_processes,
             "resume": resume,
             # Of a trial, or of what only is compared, nobody asks for predictions.

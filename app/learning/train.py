@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib import import_module
@@ -22,6 +23,7 @@ from app.learning import evaluate, specs, weights
 from app.learning.batches import Data
 from app.learning.ensemble.learner import Ensemble, prepare_rounds
 from app.learning.errors import Diverged, LearningError, OutOfMemory
+from app.learning.estimating import rescue
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
 from app.learning.hardware import choose_hardware
@@ -83,7 +85,7 @@ def run(request: Mapping[str, Any], *, folder: Path, emit: Emit, control: Contro
     except Exception as error:
         if not isinstance(error, MemoryError) and not is_refusal(str(error)):
             raise
-        emit(_error(_out_of_memory(error, meter)))
+        emit(_error(_out_of_memory(error, meter, request)))
 
 
 def _error(error: LearningError) -> dict[str, Any]:
@@ -91,11 +93,15 @@ def _error(error: LearningError) -> dict[str, Any]:
     return {"type": "error"} | {name: getattr(error, name) for name in members}
 
 
-def _out_of_memory(cause: Exception, meter: Meter) -> OutOfMemory:
+def _out_of_memory(cause: Exception, meter: Meter, request: Mapping[str, Any]) -> OutOfMemory:
     peak, wanted = meter.peak_bytes(), wanted_bytes(str(cause))
+    # What the training had is held by the frames that the failure has come through.
+    traceback.clear_frames(cause.__traceback__)
+    fitting = rescue.fitting_params(request)
     refused = f" and was refused {wanted:,} more" if wanted else ""
     message = f"The training ran out of memory: it had {peak:,} bytes{refused}."
-    return OutOfMemory(message, pointer="/limits/memory_bytes", details={"peak_bytes": peak, "refused_bytes": wanted})
+    details = {"peak_bytes": peak, "refused_bytes": wanted, "suggested": {"params": fitting} if fitting else None}
+    return OutOfMemory(message, pointer="/limits/memory_bytes", details=details, next_step=rescue.sentence(fitting))
 
 
 def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control) -> None:

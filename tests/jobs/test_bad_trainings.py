@@ -106,6 +106,10 @@ def test_a_job_out_of_memory_tells_its_peak_and_leaves_others_alone(steady: Serv
     details = failed["error"]["details"]
     assert 100 << 20 < details["peak_bytes"] <= details["limit_bytes"] == 256 << 20
     assert details["peak_bytes"] + details["refused_bytes"] > details["limit_bytes"]
+    fitting = {"epochs": 3, "hidden": details["suggested"]["params"]["hidden"]}
+    assert str(fitting["hidden"]) in failed["error"]["next_step"]
+    again = send(steady, "fits", BAD_TRAININGS["out-of-memory"], params=fitting)
+    assert wait(steady, again.json()["id"])["status"] == "succeeded", steady.story(again.json()["id"])
     assert wait(steady, beside.json()["id"])["status"] == "succeeded"
     assert steady.http.get("/readyz").status_code == 200
 

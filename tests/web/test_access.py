@@ -66,7 +66,7 @@ MATRIX = {
     "get_spec_version": Row("GET /v1/specs/declared/versions/1", "reader"),
     "delete_spec_version": Row("DELETE /v1/specs/declared/versions/1", "trainer", 204),
     "create_job": Row("POST /v1/jobs", "trainer", 201, JOB),
-    "validate_job": Row("POST /v1/jobs:validate", "reader", 200, JOB),
+    "validate_job": Row("POST /v1/jobs:validate?timed=false", "reader", 200, JOB),
     "list_jobs": Row("GET /v1/jobs", "reader"),
     "get_job": Row("GET /v1/jobs/{job}", "reader"),
     "retry_job": Row("POST /v1/jobs/{job}/retry", "trainer", 409),

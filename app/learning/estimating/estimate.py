@@ -67,11 +67,15 @@ class Estimate:
         """Return what the training will take, or why it cannot fit. Raises: LearningError, as the training would."""
         torch.set_num_threads(int(self.request.get("threads") or 1))
         try:
-            prepared, preparing, rows = self._prepare()
+            return self._make()
         except LearningError as error:
+            # What goes wrong with some of the rows may go well with all.
             if self.growth == 1:
                 raise
             return _untimed(f"A sample of {self.sample['num_rows']} rows cannot be trained on: {error.message}")
+
+    def _make(self) -> dict[str, Any]:
+        prepared, preparing, rows = self._prepare()
         if isinstance(self.plan.params, EnsembleParams):
             return self._ensemble(self.plan.params, prepared, preparing, rows)
         params = as_network(self.plan.spec, self.plan.params)[1]
@@ -80,7 +84,7 @@ class Estimate:
         tried = self._try(prepared, room)
         if tried is None:
             return _untimed("It would run out of memory.", room.problems())
-        measured = Measured(preparing, tried.epoch, tried.closing or CLOSING_SECONDS, self.growth)
+        measured = Measured(tried.building, preparing, tried.epoch, tried.closing or CLOSING_SECONDS, self.growth)
         problems = self._time_problems(measured, params, prepared)
         if problems:
             return _untimed("Its time would be up before it can end.", problems)
@@ -94,7 +98,7 @@ class Estimate:
         tried = try_members(prepared, params, growth=self.growth, num_rows=self.num_rows, folder=self.folder)
         processes = min(int(self.request.get("processes") or 1), len(os.sched_getaffinity(0)))
         learning = seconds_within(tried, params, processes=processes, slower=SLOWER)
-        around = Measured(preparing, Interval(0.0, 0.0), CLOSING_SECONDS, self.growth).seconds(0)
+        around = Measured(0.0, preparing, Interval(0.0, 0.0), CLOSING_SECONDS, self.growth).seconds(0)
         memory = Interval(self.meter.peak_bytes(), SURE * self.meter.peak_bytes() + CLOSING_BYTES)
         more = 2 * MORE * rows.row_bytes * (self.num_rows - self.sample["num_rows"])
         graph = tried.written_bytes

@@ -5,7 +5,7 @@ Deterministic: given the memory of the rows, yes. Source: bisection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,19 +87,23 @@ class Room:
     def problems(self) -> list[Problem]:
         """Return what is too large, each with the largest that fits while all else stays."""
         network = self.network_bytes(self.params, self.batch_size)
-        settings = self._settings(self.limit_bytes - self.rows.needed(self.num_rows).high)
+        settings: list[Problem] = [
+            {"pointer": f"/params/{name}", "detail": f"At most {value} fits."} for name, value in self.fitting().items()
+        ]
         return [*self.rows.problems(self.num_rows, self.limit_bytes, beside=network), *settings]
 
-    def _settings(self, room_bytes: float) -> Iterator[Problem]:
+    def fitting(self) -> dict[str, Any]:
+        """Return the largest batch and the widest layers that fit, each while all else stays."""
+        room_bytes = self.limit_bytes - self.rows.needed(self.num_rows).high
+        found: dict[str, Any] = {}
         if self.params.optimizer != "gd":
             batch = largest(self.batch_size - 1, lambda size: self.network_bytes(self.params, size) <= room_bytes)
-            if batch:
-                yield {"pointer": "/params/batch_size", "detail": f"At most {batch} fits."}
+            found |= {"batch_size": batch} if batch else {}
         widths: Any = getattr(self.params, "hidden", None)
         if isinstance(widths, list) and widths:
             share = largest(SHARES - 1, lambda share: self._fits(narrowed(widths, share), room_bytes))
-            if share:
-                yield {"pointer": "/params/hidden", "detail": f"At most {narrowed(widths, share)} fits."}
+            found |= {"hidden": narrowed(widths, share)} if share else {}
+        return found
 
     def _fits(self, widths: list[int], room_bytes: float) -> bool:
         return self.network_bytes(self.params.model_copy(update={"hidden": widths}), self.batch_size) <= room_bytes

@@ -41,9 +41,12 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a sample took: seconds of preparing it, of an epoch of it, of measuring and exporting; `growth` is how many
-    times as many rows the data set has."""
+    """What a sample took: seconds of building the network, preparing, an epoch, measuring and exporting.
 
+    `growth` is how many times as many rows the data set has.
+    """
+
+    building: float
     preparing: float
     epoch: Interval
     closing: Interval
@@ -66,7 +69,7 @@ class Measured:
         # Part of what goes on around the epochs does not grow with the rows.
         low = (self.preparing + self.closing.low) * FASTER * max(1.0, self.growth / 4)
         high = (self.preparing + self.closing.high) * SLOWER * self.growth
-        return Interval(low + LEAST_EXTRA, high + MOST_EXTRA)
+        return Interval(low + FASTER * self.building + LEAST_EXTRA, high + SLOWER * self.building + MOST_EXTRA)
 
 
 def epochs_of(params: Any, has_validation: bool) -> tuple[int, int]:

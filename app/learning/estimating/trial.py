@@ -19,7 +19,8 @@ from app.learning.prepared import Prepared
 from app.learning.reporting import Reporter
 from app.learning.spec import TrainingParams
 
-STEPS_SECONDS, CLOSING_UNTIL_SECONDS, ALL_SECONDS = 0.8, 2.0, 3.0
+# For steps; after which nothing more is begun; between checkpoints: none.
+STEPS_SECONDS, CLOSING_UNTIL_SECONDS, NEVER_SECONDS = 0.8, 1.8, 1e9
 LONGEST_STEP_SECONDS = 0.4
 # A large batch may be this much faster than one of a few rows.
 AT_BEST = 0.25
@@ -30,6 +31,7 @@ NUM_CHECKPOINTS = 2
 class Tried:
     """What the sample took: seconds of an epoch and of closing, sizes of files; `assumed` is what was not measured."""
 
+    building: float
     epoch: Interval
     num_parameters: int
     closing: Interval | None = None
@@ -41,9 +43,11 @@ def try_training(
     request: Mapping[str, Any], prepared: Prepared, params: TrainingParams, batch_size: int, *,
     folder: Path, started: float,
 ) -> Tried:  # fmt: skip
-    """Train for a second, then close, if there is time left of the three seconds from `started`."""
+    """Train for a second, then close, unless steps are so slow that there was no time left."""
     said: list[dict[str, Any]] = []
+    building_started = time.monotonic()
     training = _training(prepared, params, batch_size)
+    built = time.monotonic()
     seconds = seconds_per_row(training)
     timed_size, assumed = batch_size, []
     if seconds * min(batch_size, len(training.train)) > LONGEST_STEP_SECONDS:
@@ -53,14 +57,19 @@ def try_training(
     epoch = time_epochs(training, STEPS_SECONDS)
     if timed_size < batch_size:
         epoch = Interval(epoch.low * AT_BEST, epoch.high)
-    tried = Tried(epoch, sum(parameter.numel() for parameter in training.network.parameters()), assumed=assumed)
+    tried = Tried(
+        built - building_started,
+        epoch,
+        sum(parameter.numel() for parameter in training.network.parameters()),
+        assumed=assumed,
+    )
     reporter = Reporter(
         said.append, lambda: None, folder, started=started, fingerprint="",
-        checkpoint_seconds=ALL_SECONDS, wall_seconds=ALL_SECONDS,
+        checkpoint_seconds=NEVER_SECONDS, wall_seconds=time.monotonic() - started + CLOSING_UNTIL_SECONDS,
     )  # fmt: skip
     reporter.begin(training)
     reporter.save(training)
-    if time.monotonic() - started < CLOSING_UNTIL_SECONDS:
+    if time.monotonic() - built < CLOSING_UNTIL_SECONDS:
         closing_started = time.monotonic()
         train.finish(request, prepared, training, reporter, "epochs")
         took = time.monotonic() - closing_started
