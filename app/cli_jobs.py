@@ -22,7 +22,8 @@ def show_job(job: dict[str, Any]) -> None:
     """A job, with its scores once it has some."""
     record(
         "id", "status", "phase", "model", "model_version", "dataset", "spec", "task", "target", "seed", "params",
-        "progress", "control", "attempt", "error.message", "error.pointer", "error.next_step", "created_at", "started_at", "finished_at",
+        "progress", "control", "attempt", "error.message", "error.pointer", "error.next_step",
+        "created_at", "started_at", "finished_at",
     )(job)  # fmt: skip
     show_metrics(job.get("metrics") or {})
 
@@ -43,9 +44,8 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 def ended_badly(job: dict[str, Any]) -> str | None:
     """Why a job that was watched to its end is a failure."""
     if job.get("status") in ("failed", "cancelled"):
-        return f"the job {job['status']}" + (
-            f": {job['error']['message']} {job['error']['next_step']}" if job["error"] else ""
-        )
+        why = f": {job['error']['message']} {job['error']['next_step']}" if job["error"] else ""
+        return f"the job {job['status']}{why}"
     return None
 
 
