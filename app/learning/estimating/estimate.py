@@ -23,13 +23,13 @@ from app.learning.estimating.members import seconds_within, try_members
 from app.learning.estimating.sample import take_sample
 from app.learning.estimating.stand_in import widened
 from app.learning.estimating.trial import Tried, try_training
-from app.learning.loop import resolve_batch_size
 from app.learning.memory import Meter, is_refusal
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, plan_of, prepare
 from app.learning.reporting import Control
 from app.learning.spec import TrainingParams, as_network
 from app.learning.specs.ensemble import EnsembleParams
+from app.learning.stepping import resolve_batch_size
 
 SAMPLE_ROWS, SAMPLE_CELLS, LEAST_ROWS = 16_384, 1_000_000, 512
 # Weights, their gradients and a moment of each: with less no optimizer of ours learns.

@@ -15,14 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from app.learning.averaging import Average
+from app.learning.hardware import choose_hardware
 from app.learning.layout import Layout
-from app.learning.loop import EVALUATION_ROWS
 from app.learning.losses import make_loss
 from app.learning.optimizers import make_optimizers
 from app.learning.plan import Plan
 from app.learning.spec import TrainingParams, as_network
+from app.learning.stepping import EVALUATION_ROWS
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Writing a file of tensors makes the bytes of each and then the file of them; a graph is built, written, and loaded.
 FILE_COPIES, GRAPH_COPIES = 2, 4
 
@@ -33,7 +33,7 @@ class Footprint:
     def __init__(self, plan: Plan, params: TrainingParams, layout: Layout) -> None:
         build, _ = as_network(plan.spec, params)
         with torch.device("meta"):
-            self._network = build(layout, plan.num_outputs, params, DTYPES[params.dtype])
+            self._network = build(layout, plan.num_outputs, params, choose_hardware(params).dtype)
         self._plan, self._params, self._layout = plan, params, layout
         weights = _num_bytes(self._network)
         kept = params.early_stopping is not None
@@ -70,7 +70,7 @@ class Footprint:
         return peak
 
     def _rows(self, num_rows: int) -> tuple[Tensor, Tensor]:
-        dtype = DTYPES[self._params.dtype]
+        dtype = choose_hardware(self._params).dtype
         kind = torch.long if self._plan.task == "multiclass" else dtype
         x_BF = torch.empty(num_rows, self._layout.num_inputs, dtype=dtype, device="meta")
         return x_BF, torch.empty(num_rows, dtype=kind, device="meta")

@@ -7,9 +7,9 @@ from typing import Any
 
 from app.learning.errors import LearningError
 from app.learning.estimating.fitting import Room, RowsMemory
-from app.learning.loop import resolve_batch_size
 from app.learning.prepared import plan_of
 from app.learning.spec import TrainingParams
+from app.learning.stepping import resolve_batch_size
 
 # What measuring and exporting take beside rows and network.
 BESIDE_BYTES = 96 << 20
