@@ -12,9 +12,9 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from app.learning import weights
 from app.learning.advice import after_divergence
 from app.learning.batches import Data
 from app.learning.errors import Diverged, LearningError
@@ -146,6 +146,8 @@ class Training(Standing):
             return
         progress.best_loss, progress.best_epoch, progress.stale_epochs = loss, progress.epoch, 0
         if self._stopping:
+            # Not beside the ones before: weights may be most of the memory that there is.
+            self._best = None
             self._best = {name: tensor.clone() for name, tensor in self.stepper.measured().state_dict().items()}
 
     def _track_plateau(self, loss: float | None) -> None:
@@ -180,15 +182,18 @@ class Training(Standing):
     def restore_best(self) -> int:
         """Leave the weights to keep in the network, on the CPU, in evaluation mode; returns the epoch they are from.
 
-        Raises: Diverged when they are not finite.
+        What only more steps would need is let go. Raises: Diverged when the weights are not finite.
         """
+        kept_epoch = self.kept_epoch
         self.network.load_state_dict(self.kept())
         self._check_finite()
+        self._best = None
+        self.stepper.release()
         self.network.to(CPU.device).eval()
-        return self.kept_epoch
+        return kept_epoch
 
     def _check_finite(self) -> None:
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.network.state_dict().values()):
+        if not all(map(weights.is_finite, self.network.state_dict().values())):
             raise self._diverged("the weights were not finite", self.step)
 
     def checkpoint(self) -> tuple[Tensors, dict[str, Any]]:

@@ -150,6 +150,12 @@ class Stepper:
         rows.release()
         return total / num_rows, torch.cat(scored)
 
+    def release(self) -> None:
+        """Let go of gradients and of the state of the optimizers: no step comes any more."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.state.clear()
+
     def tensors(self) -> Tensors:
         """Return all state between two steps."""
         tensors = {NETWORK + name: tensor for name, tensor in self.network.state_dict().items()}

@@ -68,8 +68,8 @@ def test_a_job_ends_within_the_estimated_interval(steady: Server) -> None:
     assert estimated["seconds"]["low"] / 1.5 <= seconds(job) <= estimated["seconds"]["high"] * 1.5
     assert (estimated["epochs"], estimated["steps"]["high"]) == ({"low": 60, "high": 60}, job["progress"]["num_steps"])
     model, _, number = job["model_version"].partition("@")
-    version = steady.http.get(f"/v1/models/{model}/versions/{number}").json()
-    assert estimated["num_parameters"] == version["num_parameters"]
+    card = steady.http.get(f"/v1/models/{model}/versions/{number}/card").json()
+    assert estimated["num_parameters"] == card["training"]["num_parameters"]
 
 
 def test_an_estimate_leaves_nothing_behind(steady: Server) -> None:
@@ -107,7 +107,7 @@ def test_a_network_that_does_not_fit_is_refused_with_one_that_does(steady: Serve
 
 def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(steady: Server) -> None:
     dataset, limits = upload(steady, num_rows=20_000), {"memory_bytes": 512 << 20}
-    deep = {"hidden": [1024] * 4, "epochs": 1, "early_stopping": None}
+    deep = {"hidden": [1024] * 6, "epochs": 1, "early_stopping": None}
     found = refused(steady, dataset, spec="dense", params=deep | {"batch_size": 14_000}, limits=limits)
     fitting = deep | {"batch_size": said(found["/params/batch_size"])}
     assert 100 < fitting["batch_size"] < 14_000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import resource
+import signal
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -65,3 +68,20 @@ def test_a_file_that_is_not_what_it_claims_is_refused(make: Callable[[], bytes],
     path.write_bytes(make())
     with pytest.raises(InvalidWeights):
         weights.read(path)
+
+
+def test_a_full_disk_is_told_as_the_system_tells_it_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    weights.write(path, {"w": torch.zeros(3)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The kernel refuses to let a file grow beyond the limit, as a full disk does.
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="os error") as told:
+            weights.write(path, {"w": torch.zeros(1 << 20)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert told.value.errno == errno.EFBIG
+    assert weights.read(path)["w"].shape == (3,)

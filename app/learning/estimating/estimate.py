@@ -82,7 +82,8 @@ class Estimate:
         num_train = max(1, round(len(prepared.rows["train"]) * self.growth))
         room = Room(self.plan, params, resolve_batch_size(params, num_train), self.num_rows, rows, self.limit_bytes)
         tried = self._try(prepared, room)
-        if tried is None:
+        # Steps that take too long are tried with fewer rows: whether theirs would fit is counted.
+        if tried is None or (tried.batch_size < room.batch_size and room.is_exceeded()):
             return _untimed("It would run out of memory.", room.problems())
         measured = Measured(tried.building, preparing, tried.epoch, tried.closing or CLOSING_SECONDS, self.growth)
         problems = self._time_problems(measured, params, prepared)

@@ -19,6 +19,8 @@ SHARES = 256
 # Memory comes in pieces, and what is freed is not always given back.
 LESS, MORE = 0.6, 1.3
 SURE = 1.15
+# A heap from which tensors come and go is soon in pieces: so many times what they are has been seen to be taken.
+IN_PIECES = 1.7
 # Columns and their copies as they are read, taken, filled in and scaled; then inputs, shuffled and kept.
 CELL_BYTES, INPUT_BYTES = 56, 12
 
@@ -82,7 +84,12 @@ class Room:
         """Return what the network takes at its peak, on the safe side."""
         plan = replace(self.plan, params=params)
         num_validation = round(self.num_rows * plan.split.validation)
-        return SURE * Footprint(plan, params, plan.layout).peak_bytes(batch_size, num_validation)
+        return IN_PIECES * Footprint(plan, params, plan.layout).peak_bytes(batch_size, num_validation)
+
+    def is_exceeded(self) -> bool:
+        """Return whether the network alone, and the least that rows take, are too much."""
+        least = self.network_bytes(self.params, self.batch_size) / IN_PIECES + self.rows.needed(self.num_rows).low
+        return least > self.limit_bytes
 
     def problems(self) -> list[Problem]:
         """Return what is too large, each with the largest that fits while all else stays."""

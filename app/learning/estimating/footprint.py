@@ -23,8 +23,8 @@ from app.learning.plan import Plan
 from app.learning.spec import TrainingParams, as_network
 from app.learning.stepping import EVALUATION_ROWS
 
-# Writing a file of tensors makes the bytes of each and then the file of them; a graph is built, written, and loaded.
-FILE_COPIES, GRAPH_COPIES = 2, 4
+# The network to export is a copy; its graph is built, written, and loaded.
+GRAPH_COPIES = 5
 
 
 class Footprint:
@@ -42,8 +42,7 @@ class Footprint:
         self.num_parameters = sum(parameter.numel() for parameter in self._network.parameters())
         # Weights, gradients, the optimizer's state, the best weights so far, their average.
         self.living = int(2 * weights + states + (kept + averages) * weights)
-        checkpoint = int(weights + states + (kept + averages) * weights)
-        self.written = max(FILE_COPIES * checkpoint, (FILE_COPIES + GRAPH_COPIES) * weights)
+        self.written = GRAPH_COPIES * weights
 
     def peak_bytes(self, batch_size: int, validation_rows: int) -> int:
         """Return the most that is in use at once beside the rows of the data set."""

@@ -34,6 +34,7 @@ class Tried:
     building: float
     epoch: Interval
     num_parameters: int
+    batch_size: int
     closing: Interval | None = None
     disk_bytes: dict[str, int] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
@@ -61,6 +62,7 @@ def try_training(
         built - building_started,
         epoch,
         sum(parameter.numel() for parameter in training.network.parameters()),
+        timed_size,
         assumed=assumed,
     )
     reporter = Reporter(
