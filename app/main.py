@@ -21,9 +21,11 @@ from app.jobs.routes import routes as jobs
 from app.learning import specs as learning_specs
 from app.models.evaluation_routes import routes as evaluations
 from app.models.routes import routes as models
+from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
 from app.predictions.routes import routes as predictions
 from app.predictions.service import Served
+from app.predictions.statistics import Statistics
 from app.settings import Settings
 from app.specs.routes import routes as specs
 from app.storage import Storage
@@ -38,7 +40,7 @@ from app.web.routing import PolicyRoute, check_policies
 
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
-    *(predictions, jobs, curves, datasets, tables, versions, uploads),
+    *(predictions, inference, jobs, curves, datasets, tables, versions, uploads),
     *(models, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 
@@ -86,6 +88,7 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.authenticate = Authenticator(sessions, read_sessions)
     loaded = LoadedModels(storage, budget_bytes=settings.model_cache_bytes)
     state.served = Served(sessions, read_sessions, loaded)
+    state.statistics = Statistics()
     state.metrics = health.Metrics()
     state.leaving = threading.Event()
 

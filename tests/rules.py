@@ -69,6 +69,7 @@ USES_DATABASE = {
     "datasets.lineage": "what was made from what",
     "garbage": "what the database names",
     "worker": "opens the transactions of its jobs",
+    "predictions.describing": "finds what a reference means",
     "accounts.authenticator": "a busy database must not refuse a good key",
     "accounts.bootstrap": "the first key, before there is anybody to ask",
     "web.routing": "the transaction of a request",

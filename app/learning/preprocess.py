@@ -29,7 +29,7 @@ from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
 from app.learning.notes import Notes, NoteTaker, TrainingNotes
 from app.learning.policies import Treatment
-from app.learning.values import NotFinite, coerce, convert
+from app.learning.values import Cells, NotFinite, coerce, convert
 
 Inputs = NDArray[np.float32]
 MAX_REASONS = 5
@@ -145,8 +145,8 @@ class Preparation:
             elif self.extra_columns == "flag":
                 notes.warn(rows, name, "extra-column", "the model has no such column; it was ignored")
 
-    def read(self, columns: Mapping[str, Sequence[object]], num_rows: int, notes: Notes) -> Table:
-        """Return JSON values by input column as a typed table; what cannot be read goes to `notes`."""
+    def read(self, columns: Mapping[str, Cells], num_rows: int, notes: Notes) -> Table:
+        """Return values by input column as a typed table (see `coerce`); what cannot be read goes to `notes`."""
         table = {}
         for column in self.inputs:
             report = partial(_note_cell, column.name, column.wrong_type, notes)

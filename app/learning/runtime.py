@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from app.learning.data import Table
 from app.learning.errors import InputError, json_pointer, shown
 from app.learning.evaluation.conformal import add_sets
-from app.learning.notes import Notes, Warned
+from app.learning.notes import Notes, Pointer, Warned
+from app.learning.plain_rows import MAX_ROWS as PLAIN_ROWS
 from app.learning.plain_rows import PlainRows
 from app.learning.preprocess import Inputs, Preparation
 from app.learning.tasks import Label
+from app.learning.values import Cells
 
 # What a session of a small network takes beside its weights, measured over 50 of them.
 SESSION_BYTES = 400_000
@@ -54,8 +56,8 @@ class Predictor:
         self._plain = PlainRows(preparation)
         self.size_bytes = size_bytes
         self._session = session
-        self._classes: list[Label] = output["classes"] or []
-        self._keys = [class_key(label) for label in self._classes]
+        self.classes: tuple[Label, ...] = tuple(output["classes"] or ())
+        self._keys = [class_key(label) for label in self.classes]
         self._shift, self._scale = output["shift"], output["scale"]
         self._output = output
         self.conformal: Mapping[str, Any] | None = None
@@ -114,31 +116,60 @@ class Predictor:
         values = [[None if place is None else row[place] for place in places] for row in data]
         return self._predict(values, notes)
 
+    def predict_columns(self, columns: Mapping[str, Cells], num_rows: int, pointer: Pointer) -> list[Prediction]:
+        """Answer rows given as columns of equal length by name; one that is absent counts as missing.
+
+        Raises: InputError with the pointers that `pointer` gives for a row and a column.
+        """
+        notes = Notes(num_rows, pointer)
+        return self._show(self._run(self._encode(columns, num_rows, notes), notes), notes)
+
+    def answer_columns(
+        self, columns: Mapping[str, Cells], num_rows: int, pointer: Pointer
+    ) -> tuple[NDArray[np.float64], list[list[Warned]]]:
+        """Return y_BK, probabilities or the value in its own units, and the warnings of `predict_columns`."""
+        notes = Notes(num_rows, pointer)
+        y_BK = self._run(self._encode(columns, num_rows, notes), notes).astype(np.float64)
+        return (y_BK if self.classes else y_BK[:, :1] * self._scale + self._shift), notes.warnings
+
+    def _encode(self, columns: Mapping[str, Cells], num_rows: int, notes: Notes) -> Inputs:
+        self.preparation.note_extra(columns, range(num_rows), notes)
+        known = {name: columns.get(name, [None] * num_rows) for name in self.preparation.input_names}
+        if num_rows <= PLAIN_ROWS:
+            x_BF = self._plain.encode(list(zip(*map(_listed, known.values()), strict=True)))
+            if x_BF is not None:
+                return x_BF
+        return self._prepare(known, num_rows, notes)
+
     def _predict(self, values: list[list[object]], notes: Notes) -> list[Prediction]:
         if not values:
             return []
         x_BF = self._plain.encode(values)
         if x_BF is None:
-            x_BF = self._prepare(values, notes)
+            columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
+            x_BF = self._prepare(columns, len(values), notes)
+        return self._show(self._run(x_BF, notes), notes)
+
+    def _run(self, x_BF: Inputs, notes: Notes) -> NDArray[np.float32]:
         notes.check()
         y_BK: NDArray[np.float32] = self._session.run(None, {"x": x_BF})[0]
         if not np.isfinite(y_BK).all():
             rows = np.flatnonzero(~np.isfinite(y_BK).all(axis=1)).tolist()
             notes.refuse(rows, None, "the values are too large for the model: its answer is not a number")
             notes.check()
-        return self._label(y_BK, notes) if self._classes else self._value(y_BK, notes)
+        return y_BK
 
-    def _prepare(self, values: list[list[object]], notes: Notes) -> Inputs:
-        num_names = len(self.preparation.input_names)
-        empty = [index for index, row in enumerate(values) if all(value is None for value in row)]
-        notes.refuse(empty, None, f"all {num_names} input columns are missing")
-        columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
-        return self.preparation.transform(self.preparation.read(columns, len(values), notes), notes)
+    def _prepare(self, columns: Mapping[str, Cells], num_rows: int, notes: Notes) -> Inputs:
+        notes.refuse(_empty_rows(columns, num_rows), None, f"all {len(columns)} input columns are missing")
+        return self.preparation.transform(self.preparation.read(columns, num_rows, notes), notes)
+
+    def _show(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
+        return self._label(y_BK, notes) if self.classes else self._value(y_BK, notes)
 
     def _label(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
         best_B = y_BK.argmax(axis=1).tolist()
         return [
-            {"label": self._classes[best], "probabilities": dict(zip(self._keys, row, strict=True)), "warnings": warned}
+            {"label": self.classes[best], "probabilities": dict(zip(self._keys, row, strict=True)), "warnings": warned}
             for best, row, warned in zip(best_B, y_BK.tolist(), notes.warnings, strict=True)
         ]
 
@@ -171,6 +202,24 @@ def open_session(graph: bytes, *, num_threads: int = 1) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _listed(cells: Cells) -> Sequence[object]:
+    return cells.tolist() if isinstance(cells, np.ndarray) else cells
+
+
+def _empty_rows(columns: Mapping[str, Cells], num_rows: int) -> list[int]:
+    """The rows in which no column has a value; mostly the first column tells that there is none."""
+    empty: Sequence[int] = range(num_rows)
+    for cells in columns.values():
+        if isinstance(cells, np.ndarray):
+            missing = np.isnan(cells) if cells.dtype.kind == "f" else np.zeros(num_rows, np.bool_)
+            empty = [row for row in empty if missing[row]] if missing.any() else []
+        else:
+            empty = [row for row in empty if cells[row] is None]
+        if not empty:
+            break
+    return list(empty)
 
 
 def _matrix_pointer(row: int, position: int | None) -> str:

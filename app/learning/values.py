@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.learning.data import MICROSECONDS_PER_SECOND, NUMBER_TYPES, Values, is_missing
 from app.learning.errors import shown
@@ -49,6 +50,8 @@ PLAIN_NUMBERS = frozenset({float, int})
 PLAIN_STRINGS = frozenset({str, type(None)})
 
 Report = Callable[[int, ValueError], None]
+# The cells of one column: JSON values, or an array of numbers where NaN stands for a missing one.
+Cells = Sequence[object] | NDArray[np.generic]
 
 
 def seconds(moment: datetime) -> float:
@@ -123,8 +126,12 @@ READERS: dict[str, Callable[[object], float | str]] = {
 }
 
 
-def coerce(values: Sequence[object], stored: str, report: Report) -> Values:
-    """Return JSON values (n,) in the stored form of a column; None and what was reported become missing."""
+def coerce(values: Cells, stored: str, report: Report) -> Values:
+    """Return cells (n,) in the stored form of a column; None, NaN in arrays and what was reported become missing."""
+    if isinstance(values, np.ndarray):
+        if stored in ("integer", "real") and values.dtype.kind in "fiu" and not np.isinf(values).any():
+            return values.astype(np.float64)
+        values = [None if value != value else value for value in values.tolist()]
     plain = _plain(values, stored)
     if plain is not None:
         return plain

@@ -152,6 +152,21 @@ def list_versions(
     return session.scalars(query.order_by(ModelVersionRow.version.desc()).limit(limit + 1)).all()
 
 
+def list_status(
+    session: Session, principal: Principal, *, limit: int, name: str | None = None
+) -> Sequence[tuple[str, int, str]]:
+    """Name, number and status of the versions of one model or of all, by name and number, up to a limit."""
+    query = select(ModelRow.name, ModelVersionRow.version, ModelVersionRow.status)
+    query = query.join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
+    query = query.where(ModelRow.project_id == principal.project_id)
+    if principal.model is not None:
+        query = query.where(ModelRow.name == principal.model)
+    if name is not None:
+        query = query.where(ModelRow.name == name)
+    rows = session.execute(query.order_by(ModelRow.name, ModelVersionRow.version).limit(limit))
+    return [(name, version, status) for name, version, status in rows]
+
+
 def version_numbers(session: Session, model_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """For each model with versions: how many exist, and the newest."""
     rows = session.execute(

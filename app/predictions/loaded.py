@@ -63,6 +63,12 @@ class LoadedModels:
             self._read(model, key, future)
         return future.result()
 
+    def unload(self, model_id: str, version: int) -> None:
+        """Give up the memory of a version, if it takes any; the next request for it reads it again."""
+        with self._lock:
+            for key in [key for key in self._ready if key[:2] == (model_id, version)]:
+                del self._ready[key]
+
     @property
     def size_bytes(self) -> int:
         """Memory of the loaded models, as they estimate it."""

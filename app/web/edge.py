@@ -55,7 +55,7 @@ class Edge:
         except Exception as error:
             problems.log.error("request %s failed", request_id, exc_info=error)
             if not status:
-                await problems.internal(request_id)(scope, receive, send_with_headers)
+                await problems.internal(request_id, scope["path"])(scope, receive, send_with_headers)
             elif not is_complete:
                 # The answer has begun: closing the connection is the only way left to say that it is broken.
                 raise
@@ -69,6 +69,7 @@ class Edge:
         if self.hosts is not None and _without_port(host) not in self.hosts:
             return problems.render(
                 request_id,
+                path=scope["path"],
                 status=421,
                 code="misdirected-host",
                 title="Misdirected request",
@@ -78,6 +79,7 @@ class Edge:
         if origin and scope["method"] in UNSAFE_METHODS and origin.partition("://")[2] != host:
             return problems.render(
                 request_id,
+                path=scope["path"],
                 status=403,
                 code="cross-origin",
                 title="Cross-origin request",

@@ -9,10 +9,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.errors import MaasError
-from app.web.problems import MEDIA_TYPE, Problem
+from app.web.dialects import DIALECTS, NATIVE, dialect_of
+from app.web.problems import MEDIA_TYPE
 from app.web.routing import PolicyRoute, walk
 
-REFERENCE = "#/components/schemas/Problem"
+REFERENCE = "#/components/schemas/{model}"
 LOCATION = {"description": "Where the new thing is.", "schema": {"type": "string"}}
 DESCRIPTION = """
 Upload a data set, start a background training job for a registered spec, call the model.
@@ -46,9 +47,10 @@ def _build(app: FastAPI, version: str) -> dict[str, Any]:
     components = schema["components"]
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    components["schemas"].update(problem.pop("$defs"))
-    components["schemas"]["Problem"] = problem
+    for dialect in (NATIVE, *(dialect for _, dialect in DIALECTS)):
+        problem = dialect.problem.model_json_schema(ref_template=REFERENCE)
+        components["schemas"].update(problem.pop("$defs"))
+        components["schemas"][dialect.problem.__name__] = problem
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
     for route in walk(app.routes):
         if isinstance(route, PolicyRoute) and route.include_in_schema:
@@ -65,6 +67,7 @@ def _restore_examples(schemas: dict[str, Any], model: Any) -> None:
 
 
 def _complete(path: dict[str, Any], route: PolicyRoute) -> None:
+    problem = {"$ref": REFERENCE.format(model=dialect_of(route.path_format).problem.__name__)}
     for method in route.methods or ():
         operation = path[method.lower()]
         needs_key = route.policy.scope is not None
@@ -73,7 +76,7 @@ def _complete(path: dict[str, Any], route: PolicyRoute) -> None:
         for status in _statuses(operation, method, needs_key):
             responses[str(status)] = {
                 "description": TITLES[status],
-                "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE}}},
+                "content": {MEDIA_TYPE: {"schema": problem}},
             }
         if "201" in responses:
             responses["201"]["headers"] = {"Location": LOCATION}

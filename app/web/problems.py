@@ -1,4 +1,4 @@
-"""Every refusal as one document: application/problem+json (RFC 9457), with an `error` member for SDKs."""
+"""Every refusal as one document: application/problem+json (RFC 9457), with the members its dialect's clients read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.errors import Invalid, MaasError, Malformed, Unavailable
+from app.web.dialects import Failure, dialect_of
 from app.web.routing import allowed_methods
 
 log = logging.getLogger("maas")
@@ -28,38 +28,11 @@ BY_STATUS = {
 }
 
 
-class ProblemError(BaseModel):
-    """One thing that is wrong: `pointer` is a JSON Pointer into the body, or names a parameter."""
-
-    pointer: str = Field(examples=["/params/learning_rate"])
-    detail: str = Field(examples=["Input should be greater than 0"])
-
-
-class SdkError(BaseModel):
-    """The same failure in the shape that SDKs of chat and fine-tuning services read."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class Problem(BaseModel):
-    """Why a request was refused (RFC 9457)."""
-
-    type: str = Field(examples=["/problems/validation-failed"])
-    title: str = Field(examples=["Invalid request"])
-    status: int = Field(examples=[422])
-    detail: str = Field(examples=["params.learning_rate: Input should be greater than 0"])
-    request_id: str
-    errors: list[ProblemError]
-    error: SdkError
-
-
 def respond(request: Request, problem: MaasError) -> Response:
     """Draw a failure."""
     return render(
         request.state.request_id,
+        path=request.scope["path"],
         status=problem.status,
         code=problem.code,
         title=problem.title,
@@ -72,6 +45,7 @@ def respond(request: Request, problem: MaasError) -> Response:
 def render(
     request_id: str,
     *,
+    path: str,
     status: int,
     code: str,
     title: str,
@@ -79,9 +53,9 @@ def render(
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """One problem document."""
+    """One problem document for a client that asked at `path`."""
     errors = errors or []
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    failure = Failure(status, code, detail, errors[0]["pointer"] if errors else None)
     document = {
         "type": f"/problems/{code}",
         "title": title,
@@ -89,13 +63,7 @@ def render(
         "detail": detail,
         "request_id": request_id,
         "errors": errors,
-        "error": {
-            "message": detail,
-            "type": kind,
-            "param": errors[0]["pointer"] if errors else None,
-            "code": code,
-        },
-    }
+    } | dialect_of(path).members(failure)
     return Response(orjson.dumps(document, default=str), status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -122,7 +90,13 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
     return render(
-        request.state.request_id, status=error.status_code, code=code, title=title, detail=detail, headers=headers
+        request.state.request_id,
+        path=request.scope["path"],
+        status=error.status_code,
+        code=code,
+        title=title,
+        detail=detail,
+        headers=headers,
     )
 
 
@@ -139,13 +113,13 @@ async def on_disconnect(request: Request, _: ClientDisconnect) -> Response:
 
 async def on_bug(request: Request, error: Exception) -> Response:
     """Anything else; the framework raises it again after the answer, and the edge logs it."""
-    return internal(request.state.request_id)
+    return internal(request.state.request_id, request.scope["path"])
 
 
-def internal(request_id: str) -> Response:
+def internal(request_id: str, path: str) -> Response:
     """A bug, told in one neutral sentence; the log has the rest."""
     detail = "The server failed; this is a bug. Quote the request id when reporting it."
-    return render(request_id, status=500, code="internal", title="Internal error", detail=detail)
+    return render(request_id, path=path, status=500, code="internal", title="Internal error", detail=detail)
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

@@ -25,12 +25,14 @@ from app.errors import Forbidden, Invalid, NotFound, TooLarge, Unauthenticated, 
 from app.principal import Principal, Scope
 from app.settings import Settings
 from app.web import strict_json
+from app.web.decoding import WINDOW_BITS, decoded
 
 # FastAPI asks of every type whether it is a model of pydantic 1; loading that, to say no, takes a tenth of a second.
 sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
 Body = Literal["json", "predict", "upload"]
-UPLOAD_ENCODINGS = ("gzip", "zstd")
+# Uploads are stored as they come and decompressed where they are parsed, in a sandbox; predictions here, bounded.
+ENCODINGS: dict[Body, tuple[str, ...]] = {"json": (), "predict": tuple(WINDOW_BITS), "upload": ("gzip", "zstd")}
 JSON_TYPE = re.compile(r"application/(?:[\w.-]+\+)?json")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -95,9 +97,12 @@ class PolicyRoute(APIRoute):
         """The request with its principal and a bounded body. Raises: what says that it may not pass."""
         request.state.principal = await _authorise(request, self.policy)
         _refuse_nul(request)
-        _refuse_encoding(request, self.policy.body)
+        encoding = _encoding(request, self.policy.body)
         limit_bytes = _limit_bytes(request.app.state.settings, self.policy.body)
-        return Request(request.scope, _limited(request, limit_bytes))
+        receive = _limited(request, limit_bytes)
+        if self.policy.body == "predict" and encoding != "identity":
+            receive = decoded(receive, encoding, limit_bytes)
+        return Request(request.scope, receive)
 
 
 def router(tag: str) -> APIRouter:
@@ -146,11 +151,12 @@ def _refuse_nul(request: Request) -> None:
         raise Invalid("A parameter holds a NUL character.", errors=[{"pointer": "query:", "detail": "NUL character"}])
 
 
-def _refuse_encoding(request: Request, body: Body) -> None:
-    # What is stored as it came is decompressed where it is parsed: in a sandbox, bounded, never in this process.
-    readable = ("identity", *UPLOAD_ENCODINGS) if body == "upload" else ("identity",)
-    if request.headers.get("content-encoding", "identity").lower() not in readable:
+def _encoding(request: Request, body: Body) -> str:
+    readable = ("identity", *ENCODINGS[body])
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in readable:
         raise UnsupportedMedia(f"The Content-Encoding of this body must be one of: {', '.join(readable)}.")
+    return encoding
 
 
 def _limit_bytes(settings: Settings, body: Body) -> int:

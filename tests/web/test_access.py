@@ -18,7 +18,7 @@ from tests.trained import ROW, Trained, store_job
 STUDY = {"external": True, "space": {"x": {"type": "float", "low": 0, "high": 1}}}
 JOB = {"dataset": "{dataset}", "target": "species"}
 
-
+TENSORS = {"inputs": [{"name": "island", "datatype": "BYTES", "shape": [1], "data": ["Biscoe"]}]}
 STEPS = {"steps": [{"op": "drop_missing"}]}
 
 
@@ -112,6 +112,21 @@ MATRIX = {
     "put_alias": Row("PUT /v1/models/penguins/aliases/champion", "publisher", 200, {"version": 1}),
     "delete_alias": Row("DELETE /v1/models/penguins/aliases/champion", "publisher", 204),
     "predict": Row("POST /v1/models/penguins@1/predict", "predictor bound", 200, {"rows": [ROW]}),
+    "get_inference_server": Row("GET /v2", "anybody"),
+    "is_inference_server_live": Row("GET /v2/health/live", "anybody"),
+    "is_inference_server_ready": Row("GET /v2/health/ready", "anybody"),
+    "get_inference_statistics": Row("GET /v2/models/stats", "predictor bound"),
+    "get_inference_model": Row("GET /v2/models/penguins@1", "predictor bound"),
+    "get_inference_model_version": Row("GET /v2/models/penguins/versions/1", "predictor bound"),
+    "is_inference_model_ready": Row("GET /v2/models/penguins/ready", "predictor bound"),
+    "is_inference_model_version_ready": Row("GET /v2/models/penguins/versions/1/ready", "predictor bound"),
+    "get_inference_model_statistics": Row("GET /v2/models/penguins/stats", "predictor bound"),
+    "get_inference_model_version_statistics": Row("GET /v2/models/penguins/versions/1/stats", "predictor bound"),
+    "infer": Row("POST /v2/models/penguins/infer", "predictor bound", 200, TENSORS),
+    "infer_version": Row("POST /v2/models/penguins/versions/1/infer", "predictor bound", 200, TENSORS),
+    "list_inference_models": Row("POST /v2/repository/index", "reader bound"),
+    "load_inference_model": Row("POST /v2/repository/models/penguins/load", "predictor bound"),
+    "unload_inference_model": Row("POST /v2/repository/models/penguins/unload", "publisher"),
     "create_key": Row("POST /v1/keys", "", 201, {"name": "k", "scopes": ["read"]}),
     "list_keys": Row("GET /v1/keys", ""),
     "get_key": Row("GET /v1/keys/{key}", ""),
@@ -137,6 +152,8 @@ OWN_ONLY = {
     "list_models",
     "create_study",
     "list_studies",
+    "get_inference_statistics",
+    "list_inference_models",
     "metrics",
 }
 OWN_ONLY |= {"metrics", "create_key", "list_keys", "list_projects", "list_audit"}

@@ -90,6 +90,21 @@ OPERATIONS = {
     "put_alias": "put /v1/models/{name}/aliases/{alias}",
     "delete_alias": "delete /v1/models/{name}/aliases/{alias}",
     "predict": "post /v1/models/{reference}/predict",
+    "get_inference_server": "get /v2",
+    "is_inference_server_live": "get /v2/health/live",
+    "is_inference_server_ready": "get /v2/health/ready",
+    "get_inference_statistics": "get /v2/models/stats",
+    "get_inference_model": "get /v2/models/{model}",
+    "get_inference_model_version": "get /v2/models/{model}/versions/{version}",
+    "is_inference_model_ready": "get /v2/models/{model}/ready",
+    "is_inference_model_version_ready": "get /v2/models/{model}/versions/{version}/ready",
+    "get_inference_model_statistics": "get /v2/models/{model}/stats",
+    "get_inference_model_version_statistics": "get /v2/models/{model}/versions/{version}/stats",
+    "infer": "post /v2/models/{model}/infer",
+    "infer_version": "post /v2/models/{model}/versions/{version}/infer",
+    "list_inference_models": "post /v2/repository/index",
+    "load_inference_model": "post /v2/repository/models/{model}/load",
+    "unload_inference_model": "post /v2/repository/models/{model}/unload",
     "create_key": "post /v1/keys",
     "list_keys": "get /v1/keys",
     "get_key": "get /v1/keys/{key_id}",
@@ -100,7 +115,11 @@ OPERATIONS = {
     "readyz": "get /readyz",
     "metrics": "get /metrics",
 }
-WITHOUT_A_KEY = {"describe_uploads", "healthz", "readyz"}
+WITHOUT_A_KEY = {
+    *("describe_uploads", "healthz", "readyz"),
+    *("get_inference_server", "is_inference_server_live", "is_inference_server_ready"),
+}
+PROBLEMS = {"/v2": "InferenceProblem"}
 TEXT_ANSWERS = {"metrics", "download_dataset", "download_weights"}
 
 
@@ -166,6 +185,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_is_described_typed_and_says_how_it_fails(document: dict[str, Any], name: str) -> None:
     operation = operations(document)[name]
+    path = operation["call"].split(" ")[1]
+    problem = next((problem for start, problem in PROBLEMS.items() if path.startswith(start)), "Problem")
     assert operation["description"]
     assert operation["tags"]
     assert operation["security"] == ([] if name in WITHOUT_A_KEY else [{"key": []}])
@@ -182,7 +203,7 @@ def test_every_operation_is_described_typed_and_says_how_it_fails(document: dict
                 assert part["schema"] != {}
     for status, response in operation["responses"].items():
         if status >= "400":
-            assert response["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            assert response["content"] == {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{problem}"}}}
             assert response["description"]
     if name not in WITHOUT_A_KEY:
         assert {"401", "403", "421", "503"} <= set(operation["responses"])
