@@ -64,7 +64,7 @@ def walk(client: "Client") -> None:
     say(f"   {dataset['num_rows']} rows, version {dataset['version']} of data set 'penguins', {dataset['id']}\n")
     say("2. The columns, with the types that were found in it")
     columns_table(dataset["columns"])
-    say("3. Train the spec 'dense' to tell the species, in the background")
+    say("3. Train to tell the species, in the background: linear models and networks, averaged")
     job = client.post("/v1/jobs", {"dataset": dataset["id"], "target": "species", "model": "penguins"})
     job = watch(client, job["id"])
     reason = ended_badly(job)

@@ -58,6 +58,7 @@ def _write_request(work: Path, sandbox: str) -> None:
     envelope = {
         "request": resolved | {"dataset": dataset, "threads": 1},
         "work": "train",
+        "compiles": False,
         "readable": [str(data)],
         "limits": {"memory_bytes": MEMORY_BYTES, "file_size_bytes": FILE_SIZE_BYTES},
         "sandbox": sandbox,

@@ -2,8 +2,8 @@
 
 Run as `python -m benchmarks.quality FOLDER [--spec NAME] [--sets a,b] [--wall-seconds N]`. The folder holds NAME.csv
 with NAME.json (target, task) and NAME.test_rows.txt, the 0-based rows that only measure. A request names the data set,
-the target and the spec, nothing else. The score of a set is 0 for the constant answer and 1 for the best loss that is
-known (see BEST), clipped at -1 and 1.05; for other sets only the loss is told.
+the target and, where one is given, the spec, nothing else. The score of a set is 0 for the constant answer and 1 for
+the best loss that is known (see BEST), clipped at -1 and 1.05; for other sets only the loss is told.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     """Train and score every set, then print the mean and the worst."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--spec", default="ensemble")
+    parser.add_argument("--spec")
     parser.add_argument("--sets")
     parser.add_argument("--wall-seconds", type=float)
     chosen = parser.parse_args()
@@ -50,12 +50,12 @@ def main() -> None:
         finally:
             server.end()
     if scores:
-        bars = BARS.get(chosen.spec)
+        bars = BARS.get(chosen.spec or "ensemble")
         told = f" (bars: {bars[0]} and {bars[1]})" if bars else ""
         print(f"mean {statistics.mean(scores):.3f}, worst {min(scores):.3f} of {len(scores)} sets{told}")
 
 
-def _measure(server: Server, folder: Path, name: str, spec: str, wall_seconds: float | None) -> list[float]:
+def _measure(server: Server, folder: Path, name: str, spec: str | None, wall_seconds: float | None) -> list[float]:
     about = json.loads((folder / f"{name}.json").read_text())
     header, train, test = _divided(folder, name)
     job, seconds = _train(server, name, _as_csv(header, train), about["target"], spec, wall_seconds)
@@ -90,11 +90,11 @@ def _as_csv(header: list[str], rows: list[list[str]]) -> bytes:
 
 
 def _train(
-    server: Server, name: str, table: bytes, target: str, spec: str, wall_seconds: float | None
+    server: Server, name: str, table: bytes, target: str, spec: str | None, wall_seconds: float | None
 ) -> tuple[dict[str, Any], float]:
     headers = {"content-type": "text/csv"}
     dataset = server.http.post(f"/v1/datasets?name={name}", content=table, headers=headers).json()
-    body: dict[str, Any] = {"dataset": dataset["id"], "target": target, "spec": spec}
+    body: dict[str, Any] = {"dataset": dataset["id"], "target": target} | ({"spec": spec} if spec else {})
     if wall_seconds is not None:
         body["limits"] = {"wall_seconds": wall_seconds}
     began = time.perf_counter()

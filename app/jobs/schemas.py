@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.learning import specs
+
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Task = Literal["binary", "multiclass", "regression", "soft"]
 EXAMPLE_ID = "job_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3"
@@ -70,13 +72,24 @@ class JobCreate(BaseModel):
         description="Name under which the result is stored as a new version; default: the data set's name.",
     )
     task: Task | None = Field(None, description="What kind of prediction; default: what fits the target column.")
-    spec: str = Field("dense", min_length=1, max_length=200, description="A name from GET /v1/specs, or name@version.")
+    spec: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="A name from GET /v1/specs, or name@version; default: `ensemble`, or `dense` for parameters that "
+        "only a network has.",
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the spec.")
     preparation: dict[str, Any] = Field(default_factory=dict, description="How columns become numbers.")
     split: dict[str, Any] = Field(default_factory=dict, description="Which rows train, validate and test.")
     seed: int = Field(0, ge=0, lt=2**63, description="Same inputs and seed, same weights.")
     priority: int = Field(0, ge=-1000, le=1000, description="Higher runs first.")
     limits: Limits = Field(default_factory=Limits)
+
+    @property
+    def spec_or_default(self) -> str:
+        """The spec that is asked for, or that its parameters are for."""
+        return self.spec or specs.default(self.params)
 
 
 class JobError(BaseModel):

@@ -133,12 +133,13 @@ def plan(
     session: Session, principal: Principal, dataset: DatasetRow, request: JobCreate, settings: Settings
 ) -> dict[str, Any]:
     """The resolved request: every default filled in, every value checked, a declared spec pinned. Raises: Invalid."""
-    declaration = specs.find_declaration(session, principal, request.spec)
+    spec = request.spec_or_default
+    declaration = specs.find_declaration(session, principal, spec)
     try:
         return make_plan(
             dataset.columns,
             request.target,
-            spec=request.spec if declaration is None else request.spec.partition("@")[0],
+            spec=spec if declaration is None else spec.partition("@")[0],
             declaration=declaration,
             params=request.params,
             preparation=request.preparation,

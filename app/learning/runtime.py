@@ -112,6 +112,8 @@ class Predictor:
         positions = {name: position for position, name in enumerate(names)}
         notes = Notes(len(data), lambda row, name: _matrix_pointer(row, positions.get(name or "")))
         self.preparation.note_extra(positions, range(len(data)), notes)
+        if names == list(self.preparation.input_names):
+            return self._predict(data, notes)
         places = [positions.get(name) for name in self.preparation.input_names]
         values = [[None if place is None else row[place] for place in places] for row in data]
         return self._predict(values, notes)
@@ -141,7 +143,7 @@ class Predictor:
                 return x_BF
         return self._prepare(known, num_rows, notes)
 
-    def _predict(self, values: list[list[object]], notes: Notes) -> list[Prediction]:
+    def _predict(self, values: Sequence[Sequence[object]], notes: Notes) -> list[Prediction]:
         if not values:
             return []
         x_BF = self._plain.encode(values)

@@ -157,7 +157,7 @@ def _of_jobs(request: StudyCreate, common: dict[str, Any], space: Space, caller:
     given = {name: getattr(request, name) for name in ("target", "task", "spec", "preparation", "split")}
     first, last = spaces.corners(space)
     probe = _job(given, dataset=caller.dataset.id, params={**(request.params or {}), **first}, limits=request.limits)
-    spec = jobs.find_spec(caller.session, caller.principal, probe.spec)
+    spec = jobs.find_spec(caller.session, caller.principal, probe.spec_or_default)
     spaces.check_parameters(space, spec.params, request.params or {})
     resolved = _resolved(probe, space, caller)
     _resolved(probe.model_copy(update={"params": {**(request.params or {}), **last}}), space, caller)

@@ -7,11 +7,16 @@ import math
 import re
 from typing import Any, NoReturn
 
+import orjson
+
 from app.errors import Malformed
 
 MAX_DEPTH = 32
 MAX_TOKENS = 1_000_000
 MAX_INTEGER_DIGITS = 19
+# A long integer, once all digits are 0 and all that may stand before one is a comma; a pattern takes ten times as long.
+ALIKE = bytes.maketrans(b"123456789:[- \t\n\r", b"000000000,,,,,,,")
+LONG_INTEGER = b"," + b"0" * (MAX_INTEGER_DIGITS + 1)
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # Possessive, and with a closing quote that may be missing: no byte is looked at twice, whatever the text.
@@ -23,6 +28,9 @@ def loads(body: bytes, *, storable: bool = False) -> Any:
 
     Raises: Malformed, with the reason and where there is one the offset.
     """
+    value = _plain(body)
+    if value is not None and not (storable and b"\\u0000" in body):
+        return value
     _check_shape(body)
     try:
         text = body.decode("utf-8")
@@ -36,6 +44,32 @@ def loads(body: bytes, *, storable: bool = False) -> Any:
     if storable and NUL.search(text):
         raise _malformed("A string holds a NUL character, which cannot be stored.")
     return value
+
+
+def _plain(body: bytes) -> dict[str, Any] | None:
+    """The value of a body that is within all limits for sure, many times as fast; None for any other.
+
+    Such a body is an object of scalars, of lists, and of lists of lists or objects. Their brackets, and the members of
+    their objects, are all that the text has of '[', '{' and ':': so nothing is nested deeper, no name is given twice,
+    and no string holds such a character.
+    """
+    if LONG_INTEGER in body.translate(ALIKE):
+        return None
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if type(value) is not dict:
+        return None
+    num_opened, num_members = 1, len(value)
+    for inner in value.values():
+        if type(inner) is list:
+            rows = [row for row in inner if type(row) is dict or type(row) is list]
+            num_opened += 1 + len(rows)
+            num_members += sum([len(row) for row in rows if type(row) is dict])
+    num_tokens = 2 * num_opened + body.count(b",") + body.count(b'"') // 2
+    is_plain = body.count(b"[") + body.count(b"{") == num_opened and body.count(b":") == num_members
+    return value if is_plain and num_tokens <= MAX_TOKENS else None
 
 
 def _check_shape(body: bytes) -> None:

@@ -24,13 +24,23 @@ def submit(client: TestClient, dataset: str, **more: Any) -> dict[str, Any]:
 
 def test_only_dataset_and_target_are_required_and_every_default_is_shown(client: TestClient, dataset_id: str) -> None:
     job = submit(client, dataset_id)
-    assert (job["status"], job["phase"], job["spec"], job["task"]) == ("queued", None, "dense", "multiclass")
+    assert (job["status"], job["phase"], job["spec"], job["task"]) == ("queued", None, "ensemble", "multiclass")
     assert job["model"] == "penguins"
-    assert job["params"]["hidden"]
-    assert job["params"]["epochs"] > 0
+    assert job["params"]["members"]
+    assert job["params"]["budget_seconds"] > 0
     assert job["split"]["method"] == "stratified"
     assert set(job["limits"]) == {"wall_seconds", "memory_bytes"}
     assert set(job["digests"]) == {"dataset", "table", "plan"}
+
+
+@pytest.mark.parametrize(
+    ("params", "spec"),
+    [({"budget_seconds": 5}, "ensemble"), ({"calibrate": False}, "ensemble"), ({"epochs": 3}, "dense")],
+)
+def test_parameters_say_which_spec_is_meant_when_none_is_named(
+    client: TestClient, dataset_id: str, params: dict[str, Any], spec: str
+) -> None:
+    assert submit(client, dataset_id, params=params)["spec"] == spec
 
 
 REFUSED: list[tuple[dict[str, Any], int, str]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,9 @@ SPECS: dict[str, Spec] = {
     "tabm": TABM,
 }
 
+# What is trained when a request names no spec: the best of answers, unless its parameters are those of one network.
+DEFAULTS = (ENSEMBLE, DENSE)
+
 
 @cache
 def offered() -> tuple[Offer, ...]:
@@ -44,6 +48,11 @@ def installed() -> dict[str, Spec]:
 def folders() -> list[Path]:
     """Return the folders of the packages that `installed` specs come from."""
     return entry_points.folders(list(offered()))
+
+
+def default(params: Iterable[str]) -> str:
+    """Return the spec for a request without one: the default that has most of these parameters, the first of equals."""
+    return max(DEFAULTS, key=lambda spec: len(spec.params.model_fields.keys() & set(params))).name
 
 
 def get(name: str) -> Spec:
