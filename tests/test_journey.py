@@ -89,7 +89,7 @@ def train(http: httpx.Client, dataset: dict[str, Any]) -> dict[str, Any]:
     assert (job["status"], job["model_version"], job["error"]) == ("succeeded", "penguins@1", None)
     assert job["metrics"]["test"]["accuracy"] > job["metrics"]["baseline"]["test"]["accuracy"]
     curve = http.get(f"/v1/jobs/{job['id']}/metrics?series=validation_loss").json()["data"][0]
-    assert max(curve["y"]) < job["metrics"]["baseline"]["test"]["log_loss"]
+    assert min(curve["y"]) < job["metrics"]["baseline"]["test"]["log_loss"]
     return job
 
 
