@@ -18,7 +18,7 @@ from app.learning.weights import Tensors
 
 PROGRESS_SECONDS = 0.2
 KEPT_CHECKPOINTS = 2
-# What measuring and exporting a small network take beside passing all rows through it.
+# What exporting takes, and measuring a few rows.
 CLOSING_SECONDS = 0.15
 
 Control = Callable[[], str | None]
@@ -55,14 +55,15 @@ class Watched(Protocol):
 class Reporter:
     """Passes `poll` and `end_epoch` to a training, and keeps its time.
 
-    Seconds count from `started` on the monotonic clock, plus those of the attempts before. `validation_rows` and
-    `closing_rows` (those that are measured at the end) are for the estimate of what is left.
+    Seconds count from `started` on the monotonic clock, plus those of the attempts before. For the estimate of what is
+    left there are `validation_rows`, and what follows the last step: `closing_rows` that pass through the network, and
+    `closing_seconds` of other work.
     """
 
     def __init__(
         self, emit: Emit, control: Control, folder: Path, *, started: float, fingerprint: str,
         checkpoint_seconds: float, wall_seconds: float | None, seconds_before: float = 0.0,
-        validation_rows: int = 0, closing_rows: int = 0,
+        validation_rows: int = 0, closing_rows: int = 0, closing_seconds: float = 0.0,
     ) -> None:  # fmt: skip
         self.emit, self.control, self.folder = emit, control, folder
         self.fingerprint = fingerprint
@@ -71,6 +72,7 @@ class Reporter:
         self.seconds_before = seconds_before
         self._started = started
         self._validation_rows, self._closing_rows = validation_rows, closing_rows
+        self._closing_seconds = CLOSING_SECONDS + closing_seconds
         self._is_finishing = False
         self._steps, self._epochs = Curve(), Curve()
         self._told_loss: float | None = None
@@ -206,7 +208,7 @@ class Reporter:
         pace = self._pace.seconds_per_epoch(now, _epochs(training))
         if pace is None:
             return None
-        closing = CLOSING_SECONDS + pace * FORWARD_SHARE * self._closing_rows / max(1, training.num_rows)
+        closing = self._closing_seconds + pace * FORWARD_SHARE * self._closing_rows / max(1, training.num_rows)
         if self._closing_since is not None:
             return max(0.0, closing - (now - self._closing_since))
         steps = pace * (training.num_epochs - _epochs(training))

@@ -24,6 +24,7 @@ from app.learning.batches import Data
 from app.learning.ensemble.learner import Ensemble, prepare_rounds
 from app.learning.errors import Diverged, LearningError, OutOfMemory
 from app.learning.estimating import rescue
+from app.learning.evaluation.cost import evaluation_seconds
 from app.learning.evaluation.linear import Linear, fit_linear
 from app.learning.export import export
 from app.learning.hardware import choose_hardware
@@ -115,6 +116,7 @@ def _run(request: Mapping[str, Any], folder: Path, emit: Emit, control: Control)
         checkpoint_seconds=request.get("checkpoint_seconds") or CHECKPOINT_SECONDS,
         wall_seconds=request.get("wall_seconds"), seconds_before=request.get("seconds_before") or 0.0,
         validation_rows=len(prepared.rows["validation"]), closing_rows=sum(map(len, prepared.rows.values())),
+        closing_seconds=evaluation_seconds(prepared),
     )  # fmt: skip
     if request.get("resume"):
         _resume(training, reporter, request["resume"], fingerprint)

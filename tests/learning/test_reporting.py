@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from app.learning import train
+from app.learning.evaluation.cost import evaluation_seconds
 from app.learning.prepared import prepare
 from app.learning.reporting import Reporter
 from app.learning.runtime import Predictor
@@ -200,3 +201,18 @@ def test_a_network_that_cannot_be_exported_is_trained_all_the_same(tmp_path: Pat
     assert heard[-1][1]["type"] in ("result", "error")
     told = of_type(heard, "losses")
     assert told, "what led to a divergence is told, too"
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_what_follows_the_last_step_is_part_of_the_time_left(task: str, tmp_path: Path) -> None:
+    few, many = (prepare(make_request(tmp_path, task=task, num_rows=n), lambda message: None) for n in (600, 20_000))
+    assert 0 < evaluation_seconds(few) < evaluation_seconds(many) < 10
+    request = make_request(tmp_path, task=task, num_rows=20_000, epochs=1)
+    begun = time.process_time()
+    marks = {}
+
+    def emit(message: Message) -> None:
+        marks[message.get("phase", message["type"])] = time.process_time() - begun
+
+    train.run(request, folder=tmp_path, emit=emit, control=lambda: None)
+    assert evaluation_seconds(many) == pytest.approx(marks["exporting"] - marks["evaluating"], rel=0.8)

@@ -41,10 +41,15 @@ class Difference(TypedDict):
 
 def num_resamples(scores: Scores) -> tuple[int, bool]:
     """Return how many resamples are affordable, and whether metrics that rank the rows of each are, too."""
-    ranked = scores.num_rows * scores.num_rankings <= MOST_RANKED
-    if not 1 < scores.num_rows <= MOST_ROWS:
+    return affordable(scores.num_rows, scores.num_rankings)
+
+
+def affordable(num_rows: int, num_rankings: int) -> tuple[int, bool]:
+    """Return the same for so many rows, which some metrics rank so many times."""
+    ranked = num_rows * num_rankings <= MOST_RANKED
+    if not 1 < num_rows <= MOST_ROWS:
         return 0, ranked
-    cost = scores.num_rows * (max(1, scores.num_rankings) if ranked else 1)
+    cost = num_rows * (max(1, num_rankings) if ranked else 1)
     return max(LEAST_RESAMPLES, min(MOST_RESAMPLES, MOST_DRAWS // cost)), ranked
 
 
