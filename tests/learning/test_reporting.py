@@ -154,6 +154,24 @@ def test_time_spent_before_a_checkpoint_counts_once(tmp_path: Path) -> None:
     assert 2000 < training["seconds"] < 2100
 
 
+def test_a_curve_that_was_interrupted_within_a_point_is_that_of_an_undisturbed_training(tmp_path: Path) -> None:
+    def points(heard: list[tuple[float, Message]]) -> list[tuple[int, Any, Any, Any]]:
+        told = [point for message in of_type(heard, "losses") for point in message["points"]]
+        return [(each["position"], each["values"], each["low"], each["high"]) for each in told]
+
+    request = make_request(tmp_path, batch_size=8, epochs=25)
+    first = run(request, tmp_path / "first", after(1201, "pause"))
+    saved = of_type(first, "checkpoint")[-1]
+    assert saved["step"] == 1201
+    resume = {"path": saved["path"], "state": saved["state"], "sha256": saved["sha256"]}
+    second = run(request | {"resume": resume}, tmp_path / "second")
+    # Sums of pieces are rounded otherwise.
+    for told, whole in zip(points(first + second), points(run(request, tmp_path / "whole")), strict=True):
+        assert told[0] == whole[0]
+        assert told[1] == pytest.approx(whole[1])
+        assert told[2:] == whole[2:]
+
+
 def test_snapshots_change_no_bit_and_answer_as_the_weights_they_are_of(tmp_path: Path) -> None:
     request = make_request(tmp_path, dropout=0.2, early_stopping={"patience": 1000}, epochs=30)
     plain = run(request | {"checkpoint_seconds": 1e-3, "snapshots": False}, tmp_path / "plain")
