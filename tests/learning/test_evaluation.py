@@ -118,6 +118,11 @@ def test_numbers_beyond_all_measure_are_left_out_and_never_nan(value: float) -> 
     json.loads(encode(described), parse_constant=lambda word: pytest.fail(word))
 
 
+def test_what_is_no_number_is_written_as_null() -> None:
+    document = {"a": float("nan"), "b": [1.5, float("inf"), (float("-inf"), "NaN")]}
+    assert json.loads(encode(document)) == {"a": None, "b": [1.5, None, [None, "NaN"]]}
+
+
 def test_calibration_shows_what_the_raw_outputs_said() -> None:
     answered = classified(500, 3)
     names = [series["name"] for series in charts_of(answered, temperature=2.0)["calibration"]["series"]]
