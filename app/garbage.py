@@ -7,7 +7,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.tables import CheckpointRow, DatasetRow, JobRow, ModelVersionRow, SnapshotRow, StudyRow
+from app.tables import (
+    CheckpointRow,
+    DatasetRow,
+    JobRow,
+    ModelVersionRow,
+    PredictionBlockRow,
+    RejectedRow,
+    SnapshotRow,
+    StudyRow,
+)
 
 # The bytes of a data set that could not be read serve nobody.
 READABLE = DatasetRow.status != "failed"
@@ -20,6 +29,9 @@ NAMES: tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool]], ...] = (
     (ModelVersionRow.graph_sha256, true()),
     (ModelVersionRow.evaluation_sha256, ModelVersionRow.evaluation_sha256.is_not(None)),
     (JobRow.evaluation_sha256, JobRow.evaluation_sha256.is_not(None)),
+    (PredictionBlockRow.sha256, true()),
+    (PredictionBlockRow.rejected_sha256, PredictionBlockRow.rejected_sha256.is_not(None)),
+    (RejectedRow.sha256, true()),
 )
 
 

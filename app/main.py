@@ -15,6 +15,7 @@ from app.datasets.asking.exports import Exports
 from app.datasets.routes import routes as datasets
 from app.datasets.table_routes import routes as tables
 from app.datasets.version_routes import routes as versions
+from app.jobs.batch_routes import routes as batches
 from app.jobs.curve_routes import routes as curves
 from app.jobs.evaluation_routes import routes as measuring
 from app.jobs.routes import routes as jobs
@@ -40,7 +41,7 @@ from app.web.routing import PolicyRoute, check_policies
 
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
-    *(predictions, inference, jobs, curves, datasets, tables, versions, uploads),
+    *(predictions, inference, jobs, curves, batches, datasets, tables, versions, uploads),
     *(models, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 

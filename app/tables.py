@@ -20,6 +20,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base_table import Table as Table
 from app.column_types import Digest, Id, Name, now
+from app.prediction_tables import PredictionBlockRow as PredictionBlockRow
+from app.prediction_tables import RejectedRow as RejectedRow
 from app.spec_tables import SpecRow as SpecRow
 from app.spec_tables import SpecVersionRow as SpecVersionRow
 from app.study_tables import StudyEventRow as StudyEventRow
@@ -102,10 +104,7 @@ class UploadRow(Table):
 
 
 class JobRow(Table):
-    """One background piece of work; only jobs/queue.py changes its status.
-
-    A trial of a study leaves its `result` here until the study knows which is the best; a repetition, how equal it is.
-    """
+    """One background piece of work; only jobs/queue.py changes its status; `result` is what it made, if no version."""
 
     __tablename__ = "jobs"
     __table_args__ = (

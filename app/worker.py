@@ -29,6 +29,7 @@ from app.jobs.evaluating import Evaluating
 from app.jobs.executors.local import Launcher
 from app.jobs.ingesting import Ingesting
 from app.jobs.lease import Beat, Lease, LeaseLost
+from app.jobs.predicting import Predicting
 from app.jobs.reproducing import Reproducing
 from app.jobs.training import Training
 from app.settings import Settings
@@ -46,6 +47,7 @@ KINDS: dict[str, type[Attempt]] = {
     "reproduce": Reproducing,
     "evaluate": Evaluating,
     "estimate": Estimating,
+    "predict": Predicting,
 }
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 BASE = frozenset({
     "audit", "base_table", "blocks", "chart_axes", "charts", "column_types", "database", "digests", "durable",
-    "errors", "following", "garbage", "ids", "landlock", "principal", "sandbox", "seccomp", "settings", "spec_tables",
-    "storage", "streams", "study_tables", "tables", "app",
+    "errors", "following", "garbage", "ids", "landlock", "prediction_tables", "principal", "sandbox", "seccomp",
+    "settings", "spec_tables", "storage", "streams", "study_tables", "tables", "app",
 })  # fmt: skip
 FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "uploads"])
 ENTRY_POINTS = frozenset({"main", "worker", "serve", "client", "client_upload"})
@@ -54,6 +54,7 @@ USES_DATABASE = {
     "base_table": "what its tables share",
     "study_tables": "the part of it that studies need",
     "spec_tables": "the part of it that declared specs need",
+    "prediction_tables": "the part of it that predictions need",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",

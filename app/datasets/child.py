@@ -19,7 +19,7 @@ import duckdb
 
 from app import sandbox
 from app.datasets.asking import comparing, exporting, leaks, querying
-from app.datasets.changing import anonymity, appending, transforming
+from app.datasets.changing import anonymity, appending, gathering, transforming
 from app.datasets.engine import refusing_content
 from app.datasets.limits import IngestLimits
 from app.datasets.progress import Progress
@@ -38,6 +38,7 @@ OPERATIONS: dict[str, Operation] = {
     "append": appending.append,
     "transform": transforming.transform,
     "erase": transforming.erase,
+    "gather": gathering.gather,
     "anonymity": anonymity.anonymity,
     "diff": comparing.compare,
     "leaks": leaks.find_leaks,

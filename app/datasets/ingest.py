@@ -6,6 +6,7 @@ An order is plain JSON, so that a request can carry it out at once and a job lat
     {"operation": "append", "columns": […], "format": "csv", …}   a version with the rows of a file after its own
     {"operation": "transform", "columns": […], "steps": […]}      a version after steps
     {"operation": "erase", "columns": […], "column": "…", "values": […]}    a version without somebody's rows
+    {"operation": "gather", "columns": […]}       the rows of all inputs, one block after another
 
 Versions are the input `parent`, sent files `source`; `columns` are those of the parent as its record lists them. A
 `secret` for pseudonyms and the values to erase are handed to the child alone: they must not be recorded.

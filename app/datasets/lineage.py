@@ -15,7 +15,7 @@ from app.errors import Conflict, Forbidden
 from app.jobs import queue
 from app.models import service as models
 from app.principal import Principal
-from app.tables import CheckpointRow, DatasetRow, JobRow, ModelRow, ModelVersionRow, StudyRow
+from app.tables import CheckpointRow, DatasetRow, JobRow, ModelRow, ModelVersionRow, RejectedRow, StudyRow
 
 MAX_LISTED = 100
 
@@ -137,6 +137,7 @@ def _delete_jobs(session: Session, row: DatasetRow) -> set[str]:
     digests = set(session.scalars(select(CheckpointRow.sha256).where(CheckpointRow.job_id.in_(ids))))
     evaluations = select(JobRow.evaluation_sha256).where(JobRow.dataset_id == row.id)
     digests |= {sha256 for sha256 in session.scalars(evaluations) if sha256 is not None}
+    digests |= set(session.scalars(select(RejectedRow.sha256).where(RejectedRow.job_id.in_(ids))))
     session.execute(sql_delete(JobRow).where(JobRow.dataset_id == row.id))
     session.execute(sql_delete(StudyRow).where(StudyRow.dataset_id == row.id))
     return digests

@@ -9,16 +9,18 @@ import logging
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Sessions
+from app.datasets.process import Report
 from app.errors import MaasError, StorageFull
-from app.jobs import queue
+from app.jobs import journal, queue
 from app.jobs.executors.local import Launcher, LauncherDied
 from app.jobs.lease import Beat, Lease, LeaseLost
 from app.settings import Settings
@@ -27,6 +29,7 @@ from app.tables import JobRow
 
 log = logging.getLogger("maas.worker")
 FULL_DISK_SECONDS = 5.0
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Workplace:
     storage: Storage
     launcher: Launcher
     folder: Path
+
+
+class Stopped(Exception):
+    """Work on tables was asked to stop, or its worker is leaving."""
 
 
 class Attempt:
@@ -54,6 +61,7 @@ class Attempt:
         self.control = job.control
         self.limits = job.limits
         self.last_beat = time.monotonic()
+        self._phase: str | None = None
 
     def work(self) -> None:
         """Do the work and store how it ended."""
@@ -81,6 +89,29 @@ class Attempt:
             self.fault("The worker failed; its log says why.")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def on_tables(self, make: Callable[[], Made]) -> Made | None:
+        """What work on tables makes while `watch` looks on; None when it was asked to stop, which is stored then."""
+        try:
+            return make()
+        except Stopped:
+            self.stopped("cancelled" if self.control == "cancel" else "stopped")
+            return None
+
+    def watch(self, report: Report | None) -> None:
+        """Pass on how far work on tables is. Raises: Stopped when it is asked to end, or the worker is leaving."""
+        if report is not None:
+            self.hear_of_tables(report)
+        self.beat_if_due()
+        if self.control in ("cancel", "pause") or self.leaving.is_set():
+            raise Stopped
+
+    def hear_of_tables(self, report: Report) -> None:
+        """Note a new phase of work on tables."""
+        phase = str(report["phase"])
+        if phase != self._phase:
+            self._phase = self.report.phase = phase
+            self.report.events.append(journal.event("phase", f"Phase: {phase}.", phase=phase))
 
     def beat_if_due(self) -> None:
         """Store what was reported, once a heartbeat and at every new phase."""

@@ -32,7 +32,8 @@ def submit(
     name = parse(reference).name
     dataset = _dataset(session, principal, row, request.dataset)
     versions = [_named(name, row)]
-    _check_columns(dataset, row, versions[0]["reference"], request.slices or ())
+    check_columns(dataset, row, versions[0]["reference"])
+    _check_slices(dataset, request.slices or ())
     if request.against is not None:
         versions.append(_other(session, principal, row, dataset, request.against))
     plan = {
@@ -94,7 +95,7 @@ def _other(
     wanted, given = (each.manifest["target"]["name"] for each in (row, other))
     if given != wanted or _kind(other.task) != _kind(row.task):
         raise _invalid("/against", f"{found['reference']} predicts {given} ({other.task}), not {wanted} ({row.task}).")
-    _check_columns(dataset, other, found["reference"], ())
+    check_columns(dataset, other, found["reference"])
     return found
 
 
@@ -116,17 +117,23 @@ def _part(row: ModelVersionRow, dataset: DatasetRow, asked: str | None) -> str:
     return asked
 
 
-def _check_columns(dataset: DatasetRow, row: ModelVersionRow, reference: str, slices: Iterable[str]) -> None:
+def check_columns(dataset: DatasetRow, row: ModelVersionRow, reference: str, *, target: bool = True) -> None:
+    """Raise Invalid unless a data set has what a version reads, in types that can be read as its own."""
     types = {column["name"]: column["type"] for column in dataset.columns}
-    target = row.manifest["target"]
     needed = {column.name: column.type for column in Preparation.from_json(row.manifest["preparation"]).inputs}
-    for name, wanted in (needed | {target["name"]: target["type"]}).items():
+    if target:
+        needed |= {row.manifest["target"]["name"]: row.manifest["target"]["type"]}
+    for name, wanted in needed.items():
         if name not in types:
             raise _invalid("/dataset", f"It has no column {name[:64]}, which {reference} needs.")
         numbers = {types[name], wanted} <= {"integer", "real", "boolean", "datetime"}
         if types[name] != wanted and not numbers and wanted not in CONVERSIONS[types[name]]:
             detail = f"Its column {name[:64]} is of type {types[name]}; {reference} needs {wanted}."
             raise _invalid("/dataset", detail)
+
+
+def _check_slices(dataset: DatasetRow, slices: Iterable[str]) -> None:
+    types = {column["name"] for column in dataset.columns}
     for index, name in enumerate(slices):
         if name not in types:
             raise _invalid(f"/slices/{index}", f"The data set has no column {name[:64]}.")

@@ -5,36 +5,27 @@ from __future__ import annotations
 from app.datasets import making
 from app.datasets import service as datasets
 from app.datasets.process import Report
-from app.jobs import journal, queue
-from app.jobs.attempt import Attempt, Workplace
+from app.jobs import queue
+from app.jobs.attempt import Attempt
 from app.principal import Principal
-from app.tables import JobRow
-
-
-class Stopped(Exception):
-    """The work was asked to stop, or its worker is leaving."""
 
 
 class Ingesting(Attempt):
     """An attempt to make a data set; one that is interrupted begins again."""
 
-    def __init__(self, place: Workplace, job: JobRow) -> None:
-        super().__init__(place, job)
-        self._phase: str | None = None
-
     def work(self) -> None:
         """Make the table, then show it."""
         job, place = self.job, self.place
-        try:
-            made = making.make(
+        made = self.on_tables(
+            lambda: making.make(
                 job.plan["order"],
                 making.verified(place.storage, job.plan["inputs"]),
                 making.Place(place.storage, place.settings, self.folder),
                 project_id=job.project_id,
-                watch=self._watch,
+                watch=self.watch,
             )
-        except Stopped:
-            self.stopped("cancelled" if self.control == "cancel" else "stopped")
+        )
+        if made is None:
             return
         with place.storage.holding():
             table = making.keep(made, place.storage)
@@ -43,16 +34,7 @@ class Ingesting(Attempt):
                 datasets.complete(session, job.dataset_id or "", table)
                 queue.succeed(session, self.lease, Principal(job.project_id, "", frozenset()))
 
-    def _watch(self, report: Report | None) -> None:
-        if report is not None:
-            self._hear(report)
-        self.beat_if_due()
-        if self.control in ("cancel", "pause") or self.leaving.is_set():
-            raise Stopped
-
-    def _hear(self, report: Report) -> None:
-        phase = str(report["phase"])
-        if phase != self._phase:
-            self._phase = self.report.phase = phase
-            self.report.events.append(journal.event("phase", f"Phase: {phase}.", phase=phase))
-        self.report.progress = {"phase": phase, "fraction": report["fraction"]}
+    def hear_of_tables(self, report: Report) -> None:
+        """Note a new phase, and how far it is."""
+        super().hear_of_tables(report)
+        self.report.progress = {"phase": str(report["phase"]), "fraction": report["fraction"]}

@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.column_types import now
-from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobRow, SnapshotRow
+from app.tables import CheckpointRow, JobEventRow, JobLogRow, JobRow, PredictionBlockRow, SnapshotRow
 
 NUM_CHECKPOINTS_KEPT = 2
 
@@ -58,13 +58,17 @@ def list_checkpoints(session: Session, job_id: str) -> Sequence[CheckpointRow]:
 
 def store_snapshot(session: Session, job_id: str, snapshot: dict[str, Any]) -> None:
     """Keep the best weights so far of a job in place of those before."""
-    forget_snapshot(session, job_id)
+    session.execute(delete(SnapshotRow).where(SnapshotRow.job_id == job_id))
     session.execute(insert(SnapshotRow), [{"job_id": job_id, "created_at": now(), **snapshot}])
 
 
-def forget_snapshot(session: Session, job_id: str) -> None:
-    """Drop the best weights so far of a job that has ended: they are a version now, or nothing."""
-    session.execute(delete(SnapshotRow).where(SnapshotRow.job_id == job_id))
+def forget_unfinished(session: Session, job_id: str) -> None:
+    """Drop what a job that has ended leaves in the middle: best weights so far, blocks of answers.
+
+    They are part of a version or of a data set now, or nothing.
+    """
+    for table in (SnapshotRow, PredictionBlockRow):
+        session.execute(delete(table).where(table.job_id == job_id))
 
 
 def append_log(session: Session, job_id: str, attempt: int, text: str) -> None:

@@ -119,7 +119,7 @@ def succeed(
     Raises: LeaseLost.
     """
     job = _write(session, lease, **_ending("succeeded"), model_version=version, metrics=metrics, result=result)
-    journal.forget_snapshot(session, job.id)
+    journal.forget_unfinished(session, job.id)
     made = f"{job.model}@{version}" if version else f"trial {job.trial}" if job.study_id else str(job.dataset_id)
     summary = summary or made
     journal.append(session, job.id, [journal.event("status", f"Succeeded: {summary}.", status="succeeded")])
@@ -269,7 +269,7 @@ def _end_cancelled(session: Session, job: JobRow) -> None:
 
 
 def _abandon(session: Session, job: JobRow, error: dict[str, Any]) -> None:
-    journal.forget_snapshot(session, job.id)
+    journal.forget_unfinished(session, job.id)
     # A data set that was still to be made will never be; whoever waits for it learns why.
     making = (DatasetRow.id == job.dataset_id, DatasetRow.status == "processing")
     if job.kind == "ingest":

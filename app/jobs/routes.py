@@ -229,6 +229,7 @@ def show(row: JobRow) -> JobRead:
         model_version=f"{row.model}@{row.model_version}" if row.model_version else None,
         reproduces=row.plan.get("reproduces"),
         reproduction=row.result if row.kind == "reproduce" else None,
+        prediction=row.result if row.kind == "predict" else None,
         **{name: row.plan.get(name) for name in PLANNED},
         **{name: getattr(row, name) for name in COPIED},
     )

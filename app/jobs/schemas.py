@@ -141,6 +141,23 @@ class ReproductionRead(BaseModel):
     differences: dict[str, Apart] = Field(description="What was different around them: libraries, processor, threads.")
 
 
+class WarnedRead(BaseModel):
+    """How many rows were answered although something about them was odd."""
+
+    column: str
+    code: str = Field(examples=["imputed", "unseen-category"])
+    num_rows: int
+
+
+class PredictedRead(BaseModel):
+    """What came of a batch prediction."""
+
+    dataset: str = Field(description="The data set with the answers, a row for each row.")
+    num_rows: int
+    num_rejected: int = Field(description="Rows without an answer; `GET /v1/jobs/{job_id}/rejected` says why.")
+    warnings: list[WarnedRead]
+
+
 class JobRead(BaseModel):
     """A job: `status` for programs, `phase` for people."""
 
@@ -178,6 +195,7 @@ class JobRead(BaseModel):
                     "trial": None,
                     "reproduces": None,
                     "reproduction": None,
+                    "prediction": None,
                     "created_at": "2026-11-23T09:00:00Z",
                     "started_at": "2026-11-23T09:00:00Z",
                     "finished_at": None,
@@ -188,9 +206,9 @@ class JobRead(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: Literal["train", "ingest", "reproduce", "evaluate", "estimate"] = Field(
+    kind: Literal["train", "ingest", "reproduce", "evaluate", "estimate", "predict"] = Field(
         description="`ingest` reads a large upload or makes a version of it; `reproduce` trains again and compares; "
-        "`evaluate` measures a model; `estimate` belongs to a request to validate."
+        "`evaluate` measures a model; `predict` answers a data set; `estimate` belongs to a request to validate."
     )
     status: Status
     phase: str | None = Field(description="What a running job does now: loading, training, exporting …")
@@ -198,7 +216,9 @@ class JobRead(BaseModel):
         description="Epoch, step, fraction, losses, rows per second, time left, resources."
     )
     model: str | None
-    model_version: str | None = Field(description="What was made, or measured, as predictions name it: penguins@1.")
+    model_version: str | None = Field(
+        description="What was made, measured or asked, as predictions name it: penguins@1."
+    )
     dataset: str = Field(description="What it learns from, or makes.")
     spec: str | None = Field(description="This and the next seven are null for jobs that train nothing.")
     spec_version: int | None
@@ -221,6 +241,7 @@ class JobRead(BaseModel):
     trial: int | None = Field(description="Its number in that study.")
     reproduces: str | None = Field(description="The job that this one trains again.")
     reproduction: ReproductionRead | None = Field(description="How equal the two are, once it has succeeded.")
+    prediction: PredictedRead | None = Field(description="What a batch prediction has made, once it has succeeded.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -13,6 +13,7 @@ from app import audit
 from app.datasets import service as datasets
 from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.jobs import journal, queue, submission
+from app.jobs.batch_schemas import PredictionCreate
 from app.jobs.evaluation_schemas import EvaluationCreate
 from app.jobs.reproduction import plan_again
 from app.jobs.schemas import JobCreate, JobPatch
@@ -155,7 +156,7 @@ def plan(
         raise Invalid(error.message, code=code, errors=[dict(e) for e in error.errors]) from None
 
 
-def limits(request: JobCreate | EvaluationCreate, settings: Settings) -> dict[str, Any]:
+def limits(request: JobCreate | EvaluationCreate | PredictionCreate, settings: Settings) -> dict[str, Any]:
     """The limits of a job, defaults filled in. Raises: Invalid when they are above the settings'."""
     return _within_settings(request.limits.model_dump(exclude_none=True), settings)
 

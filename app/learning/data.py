@@ -57,17 +57,22 @@ def read_parquet(path: Path, columns: Sequence[Column]) -> Table:
 
     with pyarrow.parquet.ParquetFile(path) as file:
         table = file.read(columns=[column["name"] for column in columns], use_threads=False)
+    return from_arrow(table, columns)
+
+
+def from_arrow(table: Any, columns: Sequence[Column]) -> Table:
+    """Return the named columns of an Arrow table as they are held here. Raises: as `read_parquet`."""
     names = table.column_names
     loaded = {}
     for column in columns:
         name = column["name"]
         if name not in names:
             raise LearningError(f"The data set has no column {shown(name)}.", code="dataset-mismatch")
-        loaded[name] = _from_arrow(name, table.column(names.index(name)), column["type"])
+        loaded[name] = _values(name, table.column(names.index(name)), column["type"])
     return Table(table.num_rows, loaded)
 
 
-def _from_arrow(name: str, values: Any, column_type: str) -> Values:
+def _values(name: str, values: Any, column_type: str) -> Values:
     import pyarrow
 
     array = pyarrow.concat_arrays(values.chunks) if values.num_chunks else pyarrow.array([], values.type)

@@ -45,14 +45,20 @@ def read_as(table: Table, treatments: Sequence[Treatment], notes: NoteTaker) -> 
     return Table(table.num_rows, columns)
 
 
-def convert_inputs(table: Table, inputs: Sequence[NumericColumn | CategoryColumn], types: Mapping[str, str]) -> Table:
+def convert_inputs(
+    table: Table,
+    inputs: Sequence[NumericColumn | CategoryColumn],
+    types: Mapping[str, str],
+    notes: NoteTaker | None = None,
+) -> Table:
     """Return the inputs of a model from a table whose columns are of these types, each read as the model reads it.
 
-    What cannot be read is missing where its column imputes it. Raises: LearningError where not, naming the row.
+    What cannot be read is missing where its column imputes it; where not, `notes` are told. Raises: without notes,
+    LearningError naming the row.
     """
     columns = {}
     for column in inputs:
-        report = partial(_note_cell, column.name, column.wrong_type, TrainingNotes())
+        report = partial(_note_cell, column.name, column.wrong_type, notes or TrainingNotes())
         columns[column.name] = convert(table.columns[column.name], types[column.name], column.type, report)
     return Table(table.num_rows, columns)
 
@@ -154,7 +160,7 @@ class Preparation:
             table[column.name] = convert(values, column.stored, column.type, report)
         return Table(num_rows, table)
 
-    def transform(self, table: Table, notes: Notes | None = None) -> Inputs:
+    def transform(self, table: Table, notes: NoteTaker | None = None) -> Inputs:
         """Return x_BF for a table of input columns, each already read as its type.
 
         With `notes`, rows are treated as a prediction's: warnings are noted, and what a policy rejects is
@@ -169,7 +175,7 @@ class Preparation:
             encode(slots_B, column, x_BF[:, self._starts[index] : self._starts[index + 1]])
         return x_BF
 
-    def _transform_numbers(self, table: Table, x_BF: Inputs, notes: Notes | None) -> None:
+    def _transform_numbers(self, table: Table, x_BF: Inputs, notes: NoteTaker | None) -> None:
         values_BN = np.empty((table.num_rows, len(self._numeric)))
         for index, column in enumerate(self._numeric):
             values_BN[:, index] = table.columns[column.name]
@@ -190,7 +196,7 @@ class Preparation:
         if not np.isfinite(x_BF).all():
             self._refuse_overflow(x_BF, notes)
 
-    def _impute(self, values_BN: NDArray[np.float64], missing_BN: NDArray[np.bool_], notes: Notes | None) -> None:
+    def _impute(self, values_BN: NDArray[np.float64], missing_BN: NDArray[np.bool_], notes: NoteTaker | None) -> None:
         np.copyto(values_BN, self._fill_N, where=missing_BN)
         if notes is None:
             return
@@ -202,7 +208,7 @@ class Preparation:
             else:
                 notes.warn(rows, column.name, "imputed", f"missing; {column.fill:.6g} was used ({column.missing})")
 
-    def _bound(self, values_BN: NDArray[np.float64], outside_BN: NDArray[np.bool_], notes: Notes | None) -> None:
+    def _bound(self, values_BN: NDArray[np.float64], outside_BN: NDArray[np.bool_], notes: NoteTaker | None) -> None:
         for index in np.flatnonzero(outside_BN.any(axis=0)).tolist():
             column = self._numeric[index]
             rows = np.flatnonzero(outside_BN[:, index])
@@ -215,7 +221,7 @@ class Preparation:
                 code = "clipped" if column.out_of_range == "clip" else "out-of-range"
                 notes.warn(rows.tolist(), column.name, code, seen)
 
-    def _refuse_overflow(self, x_BF: Inputs, notes: Notes | None) -> None:
+    def _refuse_overflow(self, x_BF: Inputs, notes: NoteTaker | None) -> None:
         for index in np.flatnonzero(~np.isfinite(x_BF).all(axis=0)).tolist():
             name = self._numeric[index].name
             if notes is None:
@@ -223,7 +229,7 @@ class Preparation:
             rows = np.flatnonzero(~np.isfinite(x_BF[:, index])).tolist()
             notes.refuse(rows, name, "the number is too large for the model")
 
-    def _find_slots(self, index: int, table: Table, notes: Notes | None) -> NDArray[np.intp]:
+    def _find_slots(self, index: int, table: Table, notes: NoteTaker | None) -> NDArray[np.intp]:
         column, slots = self._categories[index], self._slots[index]
         names = table.columns[column.name].tolist()
         other = column.num_slots - 1 if column.has_other else UNKNOWN
@@ -257,8 +263,11 @@ def _note_cell(name: str, wrong_type: str, notes: NoteTaker, row: int, error: Va
 
 
 def _note_names(
-    column: CategoryColumn, slots: Mapping[str | None, int], names: Sequence[str | None], notes: Notes
+    column: CategoryColumn, slots: Mapping[str | None, int], names: Sequence[str | None], notes: NoteTaker
 ) -> None:
+    distinct = set(names)
+    if None not in distinct and distinct <= slots.keys():
+        return
     for row, name in enumerate(names):
         if name is None:
             _note_missing(column, row, notes)
@@ -270,7 +279,7 @@ def _note_names(
                 notes.warn([row], column.name, "unseen-category", f"{detail}; treated as other")
 
 
-def _note_missing(column: CategoryColumn, row: int, notes: Notes) -> None:
+def _note_missing(column: CategoryColumn, row: int, notes: NoteTaker) -> None:
     if column.missing in ("drop_rows", "reject"):
         notes.refuse([row], column.name, "a value is required here")
     elif column.fill is not None:

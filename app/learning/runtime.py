@@ -73,10 +73,13 @@ class Predictor:
 
     def answer_table(self, table: Table) -> NDArray[np.float64]:
         """Return the answers y_BK to the rows of a table of input columns, each already read as its type."""
-        x_BF = self.preparation.transform(table)
+        return self.answer_inputs(self.preparation.transform(table)).astype(np.float64)
+
+    def answer_inputs(self, x_BF: Inputs) -> NDArray[np.float32]:
+        """Return the answers y_BK of the graph to prepared inputs, computed in batches of BATCH_ROWS."""
         starts = range(0, len(x_BF), BATCH_ROWS)
         batches = [self._session.run(None, {"x": x_BF[start : start + BATCH_ROWS]})[0] for start in starts]
-        return np.concatenate(batches).astype(np.float64)
+        return np.concatenate(batches)
 
     def add_sets(self, predictions: Sequence[Prediction], coverage: object) -> None:
         """Add to each prediction its `interval` [low, high], or its `set` of labels, with this coverage.

@@ -87,7 +87,7 @@ class Report:
 
 
 def _run(folder: Path, control: Control, report: Report) -> None:
-    from app.learning import evaluating, specs, train
+    from app.learning import batch, evaluating, specs, train
     from app.learning.estimating import estimate
 
     # Whoever asked for the folder of temporary files before the fork has stored the answer.
@@ -106,7 +106,9 @@ def _run(folder: Path, control: Control, report: Report) -> None:
         mode=envelope["sandbox"],
     )
     report({"type": "sandbox", "layers": layers})
-    work = {"train": train.run, "evaluate": evaluating.run, "estimate": estimate.run}[envelope["work"]]
+    work = {"train": train.run, "evaluate": evaluating.run, "estimate": estimate.run, "predict": batch.run}[
+        envelope["work"]
+    ]
     work(envelope["request"], folder=folder, emit=report, control=control)
 
 

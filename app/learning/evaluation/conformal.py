@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.learning.errors import InputError
 from app.learning.evaluation.answered import Answered
@@ -78,7 +79,7 @@ def add_sets(
 
     Raises: InputError pointing at /interval when the coverage is none of those on offer.
     """
-    bound = _bound(coverage, conformal)
+    bound = bound_of(coverage, conformal)
     if output["classes"]:
         for prediction in predictions:
             shares = prediction["probabilities"].values()
@@ -91,7 +92,24 @@ def add_sets(
         prediction["interval"] = [max(0.0, low), min(1.0, high)] if output["task"] == "soft" else [low, high]
 
 
-def _bound(coverage: object, conformal: Mapping[str, Any] | None) -> float:
+def sets_of(y_BK: Floats, bound: float) -> NDArray[np.bool_]:
+    """Return which classes K are in the set of each row B: as `add_sets` chooses them, for many rows at once."""
+    chosen_BK: NDArray[np.bool_] = y_BK >= 1 - bound - ROUNDING
+    chosen_BK[np.arange(len(y_BK)), y_BK.argmax(axis=1)] |= ~chosen_BK.any(axis=1)
+    return chosen_BK
+
+
+def intervals_of(values_B: Floats, bound: float, task: str) -> tuple[Floats, Floats]:
+    """Return the lower and upper ends of the intervals of values: as `add_sets` has them, for many rows at once."""
+    low_B, high_B = values_B - bound, values_B + bound
+    return (np.maximum(0.0, low_B), np.minimum(1.0, high_B)) if task == "soft" else (low_B, high_B)
+
+
+def bound_of(coverage: object, conformal: Mapping[str, Any] | None) -> float:
+    """Return the score that bounds a new one with this probability.
+
+    Raises: InputError pointing at /interval when the coverage is none of those on offer.
+    """
     offered = [text for text, bound in (conformal or {"quantiles": {}})["quantiles"].items() if bound is not None]
     if isinstance(coverage, float) and conformal is not None:
         if str(coverage) in offered:
