@@ -96,6 +96,7 @@ WRITES_FILES = {
     "learning.weights": "writes where its caller says",
     "learning.snapshots": "the best weights so far, in the attempt folder; the worker stores a copy",
     "learning.evaluating": "its document in the attempt folder; the worker stores a copy",
+    "learning.batch": "blocks of answers in the attempt folder; the worker stores copies",
     "learning.train": "results in the attempt folder; the worker stores copies",
 }
 BANNED_MODULES = frozenset(["pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "multiprocessing"])

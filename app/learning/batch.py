@@ -1,7 +1,7 @@
 """A model's answers to a whole data set, block by block: what runs inside a child of a batch prediction.
 
 Blocks are cut by the number of rows alone, so an attempt that goes on after the last finished block writes the same
-bytes as one that was never disturbed; memory holds one block, whatever the size of the data set. Imports no torch.
+bytes as one that was never disturbed; memory holds two blocks, whatever the size of the data set. Imports no torch.
 Shapes: y_BK answers to B rows, as in runtime.py; refused_B which rows have none. Deterministic: same data, model and
 CPU give the same bytes.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,8 @@ def _answer_all(request: Mapping[str, Any], folder: Path, emit: Emit, control: C
     answers = Answers(request["manifest"], interval=request["interval"], probabilities=request["probabilities"])
     emit({"type": "phase", "phase": "predicting"})
     started = time.monotonic()
-    for block in read_blocks(Path(dataset["path"]), columns, first_row):
-        y_BK, notes = answer_block(predictor, from_arrow(block, columns), columns)
+    for block, table in _ahead(Path(dataset["path"]), columns, first_row):
+        y_BK, notes = answer_block(predictor, table, columns)
         refused_B = _refused(notes, len(y_BK))
         kept = {name: block.column(name) for name in request["keep"]}
         written = _write(folder / f"{first_row}.parquet", {**kept, **arrow_columns(answers, y_BK, refused_B)})
@@ -95,6 +96,16 @@ def _answer_all(request: Mapping[str, Any], folder: Path, emit: Emit, control: C
         speed = (first_row - request["first_row"]) / max(time.monotonic() - started, 1e-9)
         emit({"type": "block", **told, "rows_per_second": speed})
         _obey(control)
+
+
+def _ahead(path: Path, columns: Sequence[Column], first_row: int) -> Iterator[tuple[Any, Table]]:
+    """Read and decode a block while the one before it is answered, which takes about as long."""
+    blocks = ((block, from_arrow(block, columns)) for block in read_blocks(path, columns, first_row))
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = reader.submit(next, blocks, None)
+        while (block := upcoming.result()) is not None:
+            upcoming = reader.submit(next, blocks, None)
+            yield block
 
 
 def read_blocks(path: Path, columns: Sequence[Column], first_row: int) -> Iterator[Any]:

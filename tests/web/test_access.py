@@ -97,6 +97,8 @@ MATRIX = {
     "tell_trial": Row("POST /v1/studies/{study}/trials/0/tell", "trainer", 200, {"value": 0.5}),
     "evaluate_model": Row("POST /v1/models/penguins@1/evaluate", "trainer", 201, {}),
     "get_job_evaluation": Row("GET /v1/jobs/{job}/evaluation", "reader", 404),
+    "predict_dataset": Row("POST /v1/predictions", "trainer", 201, {"dataset": "{dataset}", "model": "penguins"}),
+    "download_rejected": Row("GET /v1/jobs/{job}/rejected", "reader", 404),
     "list_models": Row("GET /v1/models", "reader bound"),
     "get_model": Row("GET /v1/models/penguins", "reader bound"),
     "list_model_versions": Row("GET /v1/models/penguins/versions", "reader bound"),

@@ -75,6 +75,8 @@ OPERATIONS = {
     "tell_trial": "post /v1/studies/{study_id}/trials/{trial}/tell",
     "evaluate_model": "post /v1/models/{reference}/evaluate",
     "get_job_evaluation": "get /v1/jobs/{job_id}/evaluation",
+    "predict_dataset": "post /v1/predictions",
+    "download_rejected": "get /v1/jobs/{job_id}/rejected",
     "list_models": "get /v1/models",
     "get_model": "get /v1/models/{name}",
     "list_model_versions": "get /v1/models/{name}/versions",
