@@ -197,7 +197,8 @@ def ask(client: TestClient, names: dict[str, str]) -> Ask:
         if isinstance(row.body, str):
             headers["content-type"] = "text/csv"
             return client.request(method, path, content=row.body, headers=headers)
-        body = row.body | {"dataset": names["dataset"]} if row.body is JOB else row.body
+        names_dataset = isinstance(row.body, dict) and row.body.get("dataset") == "{dataset}"
+        body = row.body | {"dataset": names["dataset"]} if names_dataset else row.body
         return client.request(method, path, json=body, headers=headers)
 
     return send
