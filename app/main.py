@@ -25,6 +25,7 @@ from app.models.routes import routes as models
 from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
 from app.predictions.routes import routes as predictions
+from app.predictions.scoring_routes import routes as scoring
 from app.predictions.service import Served
 from app.predictions.statistics import Statistics
 from app.settings import Settings
@@ -41,7 +42,7 @@ from app.web.routing import PolicyRoute, check_policies
 
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
-    *(predictions, inference, jobs, curves, batches, datasets, tables, versions, uploads),
+    *(predictions, inference, scoring, jobs, curves, batches, datasets, tables, versions, uploads),
     *(models, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 

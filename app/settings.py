@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(MIB, ge=1024, le=GIB, description="Largest JSON body.")
     max_predict_bytes: int = Field(8 * MIB, ge=1024, le=GIB, description="Largest prediction body.")
     max_predict_rows: int = Field(10_000, ge=1, le=10**7, description="Most rows in one prediction request.")
+    served_model: str | None = Field(
+        None,
+        max_length=200,
+        description="Model that `/invocations` asks unless the request names one, such as churn@3.",
+    )
     max_upload_bytes: int = Field(8 * GIB, ge=1024, le=2**50, description="Largest uploaded data set.")
     upload_expiry_seconds: float = Field(
         86400, ge=1, le=10**8, description="How long a resumable upload is kept after its last byte."

@@ -37,6 +37,8 @@ ARROWS = {
     ("studies", "models.service"): "the best trial becomes a version",
     ("jobs", "specs.service"): "a job may name a spec that the project has declared",
     ("jobs", "models.evaluation_schemas"): "an evaluation looks the same whoever asked for it",
+    ("predictions", "datasets.process"): "files of rows are parsed where uploads are",
+    ("predictions", "datasets.limits"): "under limits of the same kind",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }

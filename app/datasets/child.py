@@ -23,7 +23,7 @@ from app.datasets.changing import anonymity, appending, gathering, transforming
 from app.datasets.engine import refusing_content
 from app.datasets.limits import IngestLimits
 from app.datasets.progress import Progress
-from app.datasets.reading import parsing
+from app.datasets.reading import parsing, plain_values
 from app.errors import Invalid, TooLarge, UnsupportedMedia
 
 Inputs = dict[str, Path]
@@ -33,6 +33,7 @@ NICENESS = 10
 
 OPERATIONS: dict[str, Operation] = {
     "read": parsing.read,
+    "decode": plain_values.decode,
     "rows": querying.find_rows,
     "export": exporting.export,
     "append": appending.append,

@@ -8,6 +8,7 @@ from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from app.predictions import media
 from app.predictions.protocols import native
 from app.predictions.schemas import PredictRequest, PredictResponse
 from app.predictions.service import Served
@@ -16,6 +17,8 @@ from app.web import strict_json
 from app.web.routing import allow, check_json_type, router
 
 routes = router("predictions")
+# Which version answered, where the answer is a table and cannot say so itself.
+MODEL = "x-maas-model"
 # The body is read here, not by pydantic: the columns of the model are its schema, and rows reach arrays sooner.
 REFERENCE = {
     "name": "reference",
@@ -24,24 +27,54 @@ REFERENCE = {
     "description": "`churn`, `churn@3`, `churn@champion`, or `churn@best` while a job trains it.",
     "schema": {"type": "string", "maxLength": 200},
 }
+TABLES = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media.ANSWERS if kind != media.JSON}
+ANSWERS: dict[int | str, dict[str, Any]] = {200: {"description": "A prediction for each row.", "content": TABLES}}
 SHAPE: dict[str, Any] = {
     "parameters": [REFERENCE],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": PredictRequest.model_json_schema()}}},
+    "requestBody": {
+        "required": True,
+        "content": {media.JSON: {"schema": PredictRequest.model_json_schema()}, **TABLES},
+    },
 }
 
 
-@routes.post("/v1/models/{reference}/predict", response_model=PredictResponse, openapi_extra=SHAPE)
+@routes.post("/v1/models/{reference}/predict", response_model=PredictResponse, responses=ANSWERS, openapi_extra=SHAPE)
 @allow("predict", bound_keys=True, body="predict", direct=True)
 async def predict(request: Request) -> Response:
-    """Predict: a label with probabilities, or a value, for each row, in their order."""
+    """Predict: a label with probabilities, or a value, for each row, in their order; JSON or files, in and out."""
     settings: Settings = request.app.state.settings
     served: Served = request.app.state.served
+    wanted = media.wanted(request.headers)
+    if wanted != media.JSON or media.content_type(request.headers) in media.TABLES:
+        return await _predict_table(request, wanted)
     check_json_type(request)
     body = strict_json.loads(await request.body())
     num_rows = native.num_rows(body, max_rows=settings.max_predict_rows)
     model, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
+    request_id = request.state.request_id
     if num_rows <= native.WITHOUT_A_THREAD:
-        content = native.answer(model, predictor, body)
+        content = native.answer(model, predictor, body, request_id)
     else:
-        content = await run_in_threadpool(native.answer, model, predictor, body)
+        content = await run_in_threadpool(native.answer, model, predictor, body, request_id)
     return Response(content, media_type="application/json")
+
+
+async def _predict_table(request: Request, wanted: str) -> Response:
+    """The same where a file comes in, or is to come out."""
+    settings: Settings = request.app.state.settings
+    served: Served = request.app.state.served
+    content = await request.body()
+    question = await media.read_table(request, content)
+    body: dict[str, Any] = {}
+    if question is None:
+        check_json_type(request)
+        body = strict_json.loads(content)
+        native.num_rows(body, max_rows=settings.max_predict_rows)
+    model, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
+    id = body.get("id", request.state.request_id)
+
+    def answer() -> bytes:
+        predictions = native.predict(predictor, body) if question is None else question.answer(predictor, {})
+        return native.draw(model, predictions, id) if wanted == media.JSON else media.draw(wanted, predictions)
+
+    return Response(await run_in_threadpool(answer), media_type=wanted, headers={MODEL: model.reference})

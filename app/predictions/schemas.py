@@ -32,6 +32,16 @@ class PredictRequest(BaseModel):
         description="Answer each row also with an interval, or a set of labels, that holds the truth this often.",
     )
 
+    id: str | None = Field(None, min_length=1, max_length=256, description="Returned; else the id of the request is.")
+    classes: list[str | int | bool] | None = Field(
+        None, min_length=1, description="Answer with the probabilities of these classes only."
+    )
+    probabilities: bool = Field(True, description="Whether to answer with probabilities.")
+    top_k: int | None = Field(None, ge=1, description="Answer with the likeliest classes only, the likeliest first.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Of two classes, the second is the label from this probability on."
+    )
+
 
 class WarningRead(BaseModel):
     """Something about one value of one row that the model answered all the same."""
@@ -71,6 +81,7 @@ class PredictResponse(BaseModel):
             "examples": [
                 {
                     "model": "penguins@1",
+                    "id": "req_0193",
                     "predictions": [
                         {"label": "Gentoo", "probabilities": {"Adelie": 0.01, "Gentoo": 0.99}, "warnings": []}
                     ],
@@ -80,5 +91,6 @@ class PredictResponse(BaseModel):
     )
 
     model: str
+    id: str = Field(description="The id that the request gave, else the one in `X-Request-Id`.")
     snapshot: SnapshotRead | None = Field(None, description="Only for the best weights so far of a running job.")
     predictions: list[PredictionRead]

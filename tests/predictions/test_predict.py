@@ -98,10 +98,10 @@ def test_rows_by_name_are_answered_in_their_order(client: TestClient) -> None:
 
 
 def test_a_matrix_is_answered_like_rows(client: TestClient) -> None:
-    expected = client.post(URL, json={"rows": [ROW]}).json()
+    expected = client.post(URL, json={"rows": [ROW]}).json()["predictions"]
     names = sorted(ROW)
     body = {"columns": names, "data": [[ROW[name] for name in names]]}
-    assert client.post(URL, json=body).json() == expected
+    assert client.post(URL, json=body).json()["predictions"] == expected
 
 
 def test_what_was_guessed_is_said(client: TestClient) -> None:
@@ -175,13 +175,16 @@ def test_a_moved_alias_and_a_deleted_version_are_noticed_within_a_second(
 
 def test_many_at_once_get_their_own_answers(client: TestClient) -> None:
     lengths = [35 + n for n in range(16)]
-    alone = [client.post(URL, json={"rows": [row(bill_length_mm=length)]}).json() for length in lengths]
     start = threading.Barrier(16)
+
+    def predictions(length: float) -> Any:
+        return client.post(URL, json={"rows": [row(bill_length_mm=length)]}).json()["predictions"]
 
     def ask(length: float) -> Any:
         start.wait()
-        return client.post(URL, json={"rows": [row(bill_length_mm=length)]}).json()
+        return predictions(length)
 
+    alone = [predictions(length) for length in lengths]
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, lengths)) == alone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema_rs
@@ -92,6 +93,10 @@ OPERATIONS = {
     "put_alias": "put /v1/models/{name}/aliases/{alias}",
     "delete_alias": "delete /v1/models/{name}/aliases/{alias}",
     "predict": "post /v1/models/{reference}/predict",
+    "predict_instances": "post /v1/models/{reference}:predict",
+    "invoke": "post /invocations",
+    "ping": "get /ping",
+    "get_server_version": "get /version",
     "get_inference_server": "get /v2",
     "is_inference_server_live": "get /v2/health/live",
     "is_inference_server_ready": "get /v2/health/ready",
@@ -119,10 +124,14 @@ OPERATIONS = {
 }
 WITHOUT_A_KEY = {
     *("describe_uploads", "healthz", "readyz"),
+    *("ping", "get_server_version"),
     *("get_inference_server", "is_inference_server_live", "is_inference_server_ready"),
 }
-PROBLEMS = {"/v2": "InferenceProblem"}
-TEXT_ANSWERS = {"metrics", "download_dataset", "download_weights"}
+PROBLEMS = {
+    "InferenceProblem": re.compile(r"/v2.*|.*:predict"),
+    "ScoringProblem": re.compile(r"/invocations|/ping|/version"),
+}
+TEXT_ANSWERS = {"metrics", "ping", "get_server_version", "download_dataset", "download_weights"}
 
 
 @pytest.fixture
@@ -188,7 +197,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_every_operation_is_described_typed_and_says_how_it_fails(document: dict[str, Any], name: str) -> None:
     operation = operations(document)[name]
     path = operation["call"].split(" ")[1]
-    problem = next((problem for start, problem in PROBLEMS.items() if path.startswith(start)), "Problem")
+    problem = next((problem for problem, paths in PROBLEMS.items() if paths.fullmatch(path)), "Problem")
     assert operation["description"]
     assert operation["tags"]
     assert operation["security"] == ([] if name in WITHOUT_A_KEY else [{"key": []}])

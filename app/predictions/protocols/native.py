@@ -10,8 +10,10 @@ from app.errors import Invalid, TooLarge
 from app.learning.errors import InputError
 from app.learning.runtime import Prediction, Predictor
 from app.predictions.loaded import Loadable
+from app.predictions.protocols import options
 
-MEMBERS = frozenset({"rows", "columns", "data", "interval"})
+MEMBERS = frozenset({"rows", "columns", "data", "id"}) | options.NAMES
+MAX_ID = 256
 WITHOUT_A_THREAD = 64  # rows that take less time to answer than a thread takes to be found
 
 
@@ -30,27 +32,39 @@ def num_rows(body: Any, *, max_rows: int) -> int:
         raise _invalid(f"/{member}", "Expected an array with at least one row.")
     if not isinstance(body.get("columns", []), list):
         raise _invalid("/columns", "Expected an array of column names.")
+    if "id" in body and not (isinstance(body["id"], str) and 0 < len(body["id"]) <= MAX_ID):
+        raise _invalid("/id", f"Expected a string of at most {MAX_ID} characters.")
     if len(rows) > max_rows:
         raise TooLarge(f"A request may hold {max_rows} rows; this one has {len(rows)}.")
     return len(rows)
 
 
-def answer(model: Loadable, predictor: Predictor, body: dict[str, Any]) -> bytes:
+def answer(model: Loadable, predictor: Predictor, body: dict[str, Any], request_id: str) -> bytes:
     """The answer to a checked request. Raises: Invalid pointing at each value that cannot be used."""
+    return draw(model, predict(predictor, body), body.get("id", request_id))
+
+
+def predict(predictor: Predictor, body: dict[str, Any]) -> list[Prediction]:
+    """The predictions of a checked request. Raises: Invalid pointing at each value that cannot be used."""
     try:
         predictions: list[Prediction] = (
             predictor.predict_rows(body["rows"])
             if "rows" in body
             else predictor.predict_matrix(body.get("columns"), body["data"])
         )
-        if "interval" in body:
-            predictor.add_sets(predictions, body["interval"])
+        if not options.NAMES.isdisjoint(body):
+            options.apply(predictions, body, predictor)
+        return predictions
     except InputError as error:
         first = error.errors[0]
         detail = f"{first['pointer']}: {first['detail']}"
         raise Invalid(detail, code="schema-mismatch", errors=[dict(e) for e in error.errors]) from None
+
+
+def draw(model: Loadable, predictions: list[Prediction], id: str) -> bytes:
+    """An answer: who gave it, under which id, and a prediction for each row."""
     told = {} if model.snapshot is None else {"snapshot": model.snapshot}
-    return orjson.dumps({"model": model.reference, **told, "predictions": predictions})
+    return orjson.dumps({"model": model.reference, "id": id, **told, "predictions": predictions})
 
 
 def _invalid(pointer: str, detail: str) -> Invalid:
