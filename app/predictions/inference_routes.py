@@ -29,6 +29,7 @@ from app.predictions.inference_schemas import (
     TensorRead,
 )
 from app.predictions.loaded import Loadable
+from app.predictions.media import content_type
 from app.predictions.protocols import inference
 from app.predictions.protocols.native import WITHOUT_A_THREAD
 from app.predictions.service import Served
@@ -194,7 +195,8 @@ async def infer(request: Request) -> Response:
 def _read(request: Request, body: bytes, max_rows: int) -> inference.Inference:
     header_length = request.headers.get(inference.HEADER_LENGTH)
     # Clients of this protocol send raw bytes, and some JSON, too, without saying what it is.
-    if header_length is None and "content-type" in request.headers:
+    is_raw = header_length is not None and content_type(request.headers) == "application/octet-stream"
+    if "content-type" in request.headers and not is_raw:
         check_json_type(request)
     described, raw = inference.split(body, header_length)
     if header_length is not None and not described:
