@@ -33,6 +33,8 @@ from app.specs.routes import routes as specs
 from app.storage import Storage
 from app.studies.routes import routes as studies
 from app.studies.trial_routes import routes as trials
+from app.traffic.gate_routes import routes as gates
+from app.traffic.routes import routes as aliases
 from app.uploads.routes import routes as uploads
 from app.web import openapi
 from app.web.direct import Direct
@@ -43,7 +45,7 @@ from app.web.routing import PolicyRoute, check_policies
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
     *(predictions, inference, scoring, jobs, curves, batches, datasets, tables, versions, uploads),
-    *(models, evaluations, measuring, specs, studies, trials, accounts, health.routes),
+    *(models, aliases, gates, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     LargeBinary,
     String,
@@ -28,6 +27,9 @@ from app.study_tables import StudyEventRow as StudyEventRow
 from app.study_tables import StudyRow as StudyRow
 from app.study_tables import TrialReportRow as TrialReportRow
 from app.study_tables import TrialRow as TrialRow
+from app.traffic_tables import AliasMoveRow as AliasMoveRow
+from app.traffic_tables import AliasRow as AliasRow
+from app.traffic_tables import GateRow as GateRow
 
 
 class ProjectRow(Table):
@@ -253,20 +255,6 @@ class ModelVersionRow(Table):
     metrics: Mapped[dict[str, Any]]
     size_bytes: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=now)
-
-
-class AliasRow(Table):
-    """A name such as champion that points at a version; `revision` is its ETag."""
-
-    __tablename__ = "aliases"
-    __table_args__ = (
-        ForeignKeyConstraint(["model_id", "version"], ["model_versions.model_id", "model_versions.version"]),
-    )
-    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), primary_key=True)
-    alias: Mapped[str] = mapped_column(Name, primary_key=True)
-    version: Mapped[int]
-    revision: Mapped[int] = mapped_column(default=1)
-    updated_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class IdempotencyRow(Table):

@@ -11,9 +11,11 @@ from pathlib import Path
 BASE = frozenset({
     "audit", "base_table", "blocks", "chart_axes", "charts", "column_types", "database", "digests", "durable",
     "errors", "following", "garbage", "ids", "landlock", "prediction_tables", "principal", "sandbox", "seccomp",
-    "settings", "spec_tables", "storage", "streams", "study_tables", "tables", "app",
+    "settings", "spec_tables", "storage", "streams", "study_tables", "tables", "traffic_tables", "app",
 })  # fmt: skip
-FEATURES = frozenset(["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "uploads"])
+FEATURES = frozenset(
+    ["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "traffic", "uploads"]
+)
 ENTRY_POINTS = frozenset({"main", "worker", "serve", "client", "client_upload"})
 ARROWS = {
     ("uploads", "datasets.service"): "a whole upload becomes a data set",
@@ -39,6 +41,14 @@ ARROWS = {
     ("jobs", "models.evaluation_schemas"): "an evaluation looks the same whoever asked for it",
     ("predictions", "datasets.process"): "files of rows are parsed where uploads are",
     ("predictions", "datasets.limits"): "under limits of the same kind",
+    ("traffic", "models.service"): "an alias points at versions of a model",
+    ("traffic", "models.reference"): "under a name of one grammar",
+    ("traffic", "models.routes"): "below the path of the model",
+    ("traffic", "jobs.evaluation_service"): "a gate compares two versions in an evaluation job",
+    ("traffic", "jobs.evaluation_schemas"): "asked for as any other",
+    ("traffic", "jobs.queue"): "until it has ended",
+    ("traffic", "jobs.watch"): "and waited for",
+    ("traffic", "predictions.service"): "a gate measures the time of the predictor that will answer",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }
@@ -57,6 +67,7 @@ USES_DATABASE = {
     "study_tables": "the part of it that studies need",
     "spec_tables": "the part of it that declared specs need",
     "prediction_tables": "the part of it that predictions need",
+    "traffic_tables": "the part of it that versions in traffic need",
     "column_types": "types of its columns",
     "database": "engine and sessions",
     "audit": "written inside the transaction of the change",

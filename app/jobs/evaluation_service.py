@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import audit
@@ -21,6 +22,7 @@ from app.settings import Settings
 from app.tables import DatasetRow, JobRow, ModelVersionRow
 
 PARTS = ("test", "validation", "train")
+MOST_LOOKED_AT = 100
 
 
 def submit(
@@ -28,6 +30,28 @@ def submit(
 ) -> JobRow:
     """Queue an evaluation. Raises: NotFound; Conflict; Invalid pointing at what does not fit."""
     audit.take_turn(session, principal.project_id)
+    return submission.submit(session, principal, _order(session, principal, reference, request, settings), settings)
+
+
+def find_or_submit(
+    session: Session, principal: Principal, reference: str, request: EvaluationCreate, settings: Settings
+) -> JobRow:
+    """The newest evaluation of the same that has succeeded or will, or a new one. Raises: as `submit`."""
+    audit.take_turn(session, principal.project_id)
+    order = _order(session, principal, reference, request, settings)
+    same = (JobRow.project_id == principal.project_id, JobRow.kind == order.kind, JobRow.dataset_id == order.dataset_id)
+    usable = select(JobRow).where(*same, JobRow.model == order.model, JobRow.status.not_in(("failed", "cancelled")))
+    # Equal plans on equal data give equal documents.
+    digests = order.digests | {"plan": submission.digest(order.plan)}
+    for row in session.scalars(usable.order_by(JobRow.id.desc()).limit(MOST_LOOKED_AT)):
+        if row.digests == digests:
+            return row
+    return submission.submit(session, principal, order, settings)
+
+
+def _order(
+    session: Session, principal: Principal, reference: str, request: EvaluationCreate, settings: Settings
+) -> submission.Order:
     row = models.get_version(session, principal, parse(reference))
     name = parse(reference).name
     dataset = _dataset(session, principal, row, request.dataset)
@@ -46,8 +70,7 @@ def submit(
     }
     digests = {"dataset": dataset.sha256, "table": dataset.parquet_sha256}
     limits = service.limits(request, settings)
-    order = submission.Order("evaluate", dataset.id, plan, digests, limits, name, request.priority)
-    return submission.submit(session, principal, order, settings)
+    return submission.Order("evaluate", dataset.id, plan, digests, limits, name, request.priority)
 
 
 def measured(

@@ -1,32 +1,28 @@
-"""/v1/models: versions, aliases, weights."""
+"""/v1/models: versions and weights."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Header, Path, Response
+from fastapi import Path
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
-from app.errors import Invalid
 from app.models import service
-from app.models.reference import ALIAS, NAME, Reference
-from app.models.schemas import AliasRead, AliasWrite, ModelRead, VersionRead
+from app.models.reference import NAME, Reference
+from app.models.schemas import ModelRead, VersionRead
 from app.storage import Storage
-from app.tables import AliasRow, ModelRow, ModelVersionRow
+from app.tables import ModelRow, ModelVersionRow
 from app.web.downloads import RESPONSES, Download
 from app.web.paging import Page, Paging, id_after, number, page
 from app.web.routing import Caller, InSession, allow, router
 
 routes = router("models")
 ModelName = Annotated[str, Path(pattern=rf"^{NAME}$", description="Name of a model.")]
-AliasName = Annotated[str, Path(pattern=rf"^{ALIAS}$", description="Name of an alias, such as champion.")]
 Version = Annotated[int, Path(ge=1, le=10**9, description="Number of a version.")]
-ETAG = re.compile(r'"(\d{1,18})"')
 
 
 @routes.get("/v1/models")
@@ -90,38 +86,6 @@ def delete_model_version(name: ModelName, version: Version, caller: Caller, sess
     service.delete_version(session, caller, service.get(session, caller, name), version)
 
 
-@routes.get("/v1/models/{name}/aliases/{alias}")
-@allow("read", bound_keys=True)
-def get_alias(response: Response, name: ModelName, alias: AliasName, caller: Caller, session: InSession) -> AliasRead:
-    """Where an alias points; its ETag is what `If-Match` of the next move takes."""
-    row = service.get_alias(session, service.get(session, caller, name), alias)
-    return _show_alias(response, name, row)
-
-
-@routes.put("/v1/models/{name}/aliases/{alias}")
-@allow("models:write")
-def put_alias(
-    response: Response,
-    name: ModelName,
-    alias: AliasName,
-    body: AliasWrite,
-    caller: Caller,
-    session: InSession,
-    if_match: Annotated[str | None, Header(description="The ETag of the alias as you read it.")] = None,
-) -> AliasRead:
-    """Point an alias at a version; with `If-Match`, 412 when somebody moved it since."""
-    model = service.get(session, caller, name)
-    row = service.point_alias(session, caller, model, alias, body.version, if_match=_revision(if_match))
-    return _show_alias(response, name, row)
-
-
-@routes.delete("/v1/models/{name}/aliases/{alias}", status_code=204)
-@allow("models:write")
-def delete_alias(name: ModelName, alias: AliasName, caller: Caller, session: InSession) -> None:
-    """Remove an alias; the version stays."""
-    service.delete_alias(session, caller, service.get(session, caller, name), alias)
-
-
 def show_version(name: str, row: ModelVersionRow) -> VersionRead:
     """A version as clients see it."""
     values = {field: getattr(row, field) for field in VersionRead.model_fields if hasattr(row, field)}
@@ -143,19 +107,3 @@ def _show_models(session: Session, rows: Sequence[ModelRow]) -> list[ModelRead]:
         )
         for row in rows
     ]
-
-
-def _show_alias(response: Response, name: str, row: AliasRow) -> AliasRead:
-    etag = f'"{row.revision}"'
-    response.headers["etag"] = etag
-    return AliasRead(model=name, alias=row.alias, version=row.version, etag=etag, updated_at=row.updated_at)
-
-
-def _revision(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    match = ETAG.fullmatch(if_match.strip())
-    if match is None:
-        detail = 'If-Match takes the ETag of the alias, such as "3".'
-        raise Invalid(detail, errors=[{"pointer": "header:if-match", "detail": detail}])
-    return int(match[1])

@@ -5,26 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-
-class AliasRead(BaseModel):
-    """A name that points at a version; `etag` is what `If-Match` takes."""
-
-    alias: str
-    object: Literal["alias"] = "alias"
-    model: str
-    version: int
-    etag: str
-    updated_at: datetime
-
-
-class AliasWrite(BaseModel):
-    """Where an alias points from now on."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 2}]})
-
-    version: int = Field(ge=1, le=10**9)
+from pydantic import BaseModel, Field
 
 
 class ModelRead(BaseModel):
@@ -35,7 +16,9 @@ class ModelRead(BaseModel):
     name: str
     latest_version: int | None
     num_versions: int = Field(description="Versions that still exist.")
-    aliases: dict[str, int]
+    aliases: dict[str, int] = Field(
+        description="The version each points at; of a split, the one with the greatest weight."
+    )
     created_at: datetime
 
 

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from app import audit
 from app.column_types import now
 from app.durable import Blob
-from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from app.errors import Conflict, NotFound
 from app.ids import new_id
 from app.models.reference import BEST, Reference
 from app.principal import Principal
-from app.tables import AliasRow, JobRow, ModelRow, ModelVersionRow, SnapshotRow
+from app.tables import AliasMoveRow, AliasRow, GateRow, JobRow, ModelRow, ModelVersionRow, SnapshotRow
 
 
 def add_version(
@@ -118,6 +118,19 @@ def get_version(session: Session, principal: Principal, reference: Reference) ->
     return row
 
 
+def get_served(
+    session: Session, principal: Principal, reference: Reference
+) -> dict[int, tuple[ModelVersionRow, float]]:
+    """The versions that answer a reference, each with its share: one, unless an alias is split. Raises: NotFound."""
+    row = get_version(session, principal, reference)
+    alias = session.get(AliasRow, (row.model_id, reference.alias)) if reference.alias is not None else None
+    if alias is None or alias.split is None:
+        return {row.version: (row, 1.0)}
+    shares = {int(version): float(weight) for version, weight in alias.split.items()}
+    query = select(ModelVersionRow).where(ModelVersionRow.model_id == row.model_id, ModelVersionRow.version.in_(shares))
+    return {each.version: (each, shares[each.version]) for each in session.scalars(query)}
+
+
 def find_snapshot(session: Session, principal: Principal, name: str) -> SnapshotRow | None:
     """The best weights so far of the newest job for a model that has not ended and has some; None without one."""
     if principal.model is not None and principal.model != name:
@@ -182,54 +195,16 @@ def list_aliases(session: Session, model_ids: Sequence[str]) -> Sequence[AliasRo
     return session.scalars(select(AliasRow).where(AliasRow.model_id.in_(model_ids)).order_by(AliasRow.alias)).all()
 
 
-def get_alias(session: Session, model: ModelRow, alias: str) -> AliasRow:
-    """One alias. Raises: NotFound."""
-    row = session.get(AliasRow, (model.id, alias))
-    if row is None:
-        raise NotFound("alias", f"{model.name}@{alias}")
-    return row
-
-
-def point_alias(
-    session: Session, principal: Principal, model: ModelRow, alias: str, version: int, *, if_match: int | None
-) -> AliasRow:
-    """Point an alias at a version; `if_match` is the revision the client saw, 0 for none yet.
-
-    Raises: Invalid when there is no such version; PreconditionFailed when somebody else moved the alias.
-    """
-    audit.take_turn(session, principal.project_id)
-    if alias == BEST:
-        detail = f"@{BEST} means the best weights so far of a running job, and its version later; choose another name."
-        raise Invalid(detail, errors=[{"pointer": "path:alias", "detail": detail}])
-    if session.get(ModelVersionRow, (model.id, version)) is None:
-        detail = f"{model.name} has no version {version}."
-        raise Invalid(detail, errors=[{"pointer": "/version", "detail": detail}])
-    row = session.get(AliasRow, (model.id, alias), populate_existing=True)
-    if if_match is not None and (row.revision if row else 0) != if_match:
-        raise PreconditionFailed("The alias was moved since you read it; read it again.")
-    if row is None:
-        row = AliasRow(model_id=model.id, alias=alias, version=version, revision=1, updated_at=now())
-        session.add(row)
-    else:
-        row.version, row.revision, row.updated_at = version, row.revision + 1, now()
-    session.flush()
-    audit.record(session, principal, "alias.point", f"{model.name}@{alias}", version=version)
-    return row
-
-
-def delete_alias(session: Session, principal: Principal, model: ModelRow, alias: str) -> None:
-    """Remove an alias. Raises: NotFound."""
-    audit.take_turn(session, principal.project_id)
-    session.delete(get_alias(session, model, alias))
-    session.flush()
-    audit.record(session, principal, "alias.delete", f"{model.name}@{alias}")
+def versions_of(alias: AliasRow) -> set[int]:
+    """The versions that an alias points at."""
+    return {alias.version} if alias.split is None else {int(version) for version in alias.split}
 
 
 def delete_version(session: Session, principal: Principal, model: ModelRow, version: int) -> None:
     """Remove a version; its number is not used again. Raises: NotFound; Conflict when an alias points at it."""
     audit.take_turn(session, principal.project_id)
     row = get_version(session, principal, Reference(model.name, version))
-    pointing = [alias.alias for alias in list_aliases(session, [model.id]) if alias.version == version]
+    pointing = [alias.alias for alias in list_aliases(session, [model.id]) if version in versions_of(alias)]
     if pointing:
         raise Conflict(f"The alias {pointing[0]} points at this version; move it first.", code="in-use")
     session.delete(row)
@@ -238,17 +213,36 @@ def delete_version(session: Session, principal: Principal, model: ModelRow, vers
 
 
 def withdraw(session: Session, principal: Principal, name: str, row: ModelVersionRow) -> None:
-    """Remove a version and the aliases that point at it, because the data it was learned from goes."""
-    session.execute(sql_delete(AliasRow).where(AliasRow.model_id == row.model_id, AliasRow.version == row.version))
+    """Remove a version because the data it was learned from goes: out of splits, with aliases of it alone."""
+    audit.take_turn(session, principal.project_id)
+    for alias in list_aliases(session, [row.model_id]):
+        if row.version in versions_of(alias):
+            session.add(_withdraw_from(session, principal, alias, row.version))
+    session.flush()
     session.delete(row)
     session.flush()
     audit.record(session, principal, "model.delete_version", f"{name}@{row.version}")
 
 
+def _withdraw_from(session: Session, principal: Principal, alias: AliasRow, version: int) -> AliasMoveRow:
+    """Point an alias at what is left of its split, or remove it; the move that tells so."""
+    move = AliasMoveRow(model_id=alias.model_id, alias=alias.alias, revision=alias.revision + 1, action="withdraw")
+    move.key_id = principal.key_id
+    rest = {number: weight for number, weight in (alias.split or {}).items() if number != str(version)}
+    if rest:
+        move.back = alias.revision
+        alias.version = move.version = int(max(rest, key=lambda number: rest[number]))
+        alias.split = move.split = rest if len(rest) > 1 else None
+        alias.revision += 1
+    else:
+        session.delete(alias)
+    return move
+
+
 def delete(session: Session, principal: Principal, model: ModelRow) -> None:
-    """Remove a model with its versions and aliases."""
+    """Remove a model with its versions, aliases and gates."""
     audit.take_turn(session, principal.project_id)
-    for table in (AliasRow, ModelVersionRow):
+    for table in (GateRow, AliasMoveRow, AliasRow, ModelVersionRow):
         session.execute(sql_delete(table).where(table.model_id == model.id))
     session.delete(model)
     session.flush()

@@ -27,10 +27,17 @@ REFERENCE = {
     "description": "`churn`, `churn@3`, `churn@champion`, or `churn@best` while a job trains it.",
     "schema": {"type": "string", "maxLength": 200},
 }
+STICKY = {
+    "name": "X-Maas-Sticky",
+    "in": "header",
+    "required": False,
+    "description": "Whom the request is for: of a split alias the same value always gets the same version.",
+    "schema": {"type": "string"},
+}
 TABLES = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media.ANSWERS if kind != media.JSON}
 ANSWERS: dict[int | str, dict[str, Any]] = {200: {"description": "A prediction for each row.", "content": TABLES}}
 SHAPE: dict[str, Any] = {
-    "parameters": [REFERENCE],
+    "parameters": [REFERENCE, STICKY],
     "requestBody": {
         "required": True,
         "content": {media.JSON: {"schema": PredictRequest.model_json_schema()}, **TABLES},

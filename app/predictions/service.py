@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import update
 from starlette.concurrency import run_in_threadpool
@@ -14,13 +18,32 @@ from app.learning.runtime import Predictor
 from app.models import service as models
 from app.models.reference import BEST, parse
 from app.predictions.loaded import Loadable, LoadedModels
+from app.predictions.splitting import choose
 from app.principal import Principal
 from app.tables import ModelVersionRow
 
 log = logging.getLogger("maas")
 TRUSTED_SECONDS = 0.8
+# What is asked for all the time is looked up again before that, while the answers go on.
+FRESH_SECONDS = 0.4
 MAX_REMEMBERED = 4096
 Key = tuple[str, str | None, str]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a reference meant at a moment: a version, or several with shares; `alias` tells splits apart."""
+
+    asked: float
+    alias: str
+    models: Mapping[int, Loadable]
+    shares: Mapping[int, float]
+
+    def choose(self, key: str | None) -> Loadable:
+        """The version that answers a request."""
+        if len(self.models) == 1:
+            return next(iter(self.models.values()))
+        return self.models[choose(self.shares, alias=self.alias, key=key)]
 
 
 class Served:
@@ -30,45 +53,70 @@ class Served:
         self.loaded = loaded
         self._sessions = sessions
         self._read_sessions = read_sessions
-        self._resolved: dict[Key, tuple[float, Loadable]] = {}
+        self._resolved: dict[Key, Resolved] = {}
+        self._looking: dict[Key, asyncio.Task[Resolved]] = {}
 
     async def predictor(self, principal: Principal, reference: str) -> tuple[Loadable, Predictor]:
         """The version that a reference means, or the best weights so far of a running job, and the predictor.
 
+        Of a split alias it is the one that the caller sticks to, or one by chance.
         Raises: NotFound; Invalid when it is no reference; Corrupt when the stored bytes are damaged.
         """
-        key = (principal.project_id, principal.model, reference)
-        found = self._resolved.get(key)
-        if found is None or time.monotonic() - found[0] > TRUSTED_SECONDS:
-            found = await self._look_up(key, principal, reference)
-        predictor = self.loaded.find(found[1])
-        if predictor is None and found[1].snapshot is not None:
+        found = await self._resolve(principal, reference)
+        model = found.choose(principal.sticky)
+        predictor = self.loaded.find(model)
+        if predictor is None and model.snapshot is not None:
             # Its bytes go once there are newer ones: what is to be read is looked up at once before.
-            found = await self._look_up(key, principal, reference)
+            model = (await self._look_up(principal, reference)).choose(principal.sticky)
         if predictor is None:
-            predictor = await run_in_threadpool(self._load, found[1])
-        return found[1], predictor
+            predictor = await run_in_threadpool(self.load, model)
+        return model, predictor
 
-    async def _look_up(self, key: Key, principal: Principal, reference: str) -> tuple[float, Loadable]:
-        asked = time.monotonic()
-        model = await run_in_threadpool(self._resolve, principal, reference)
-        if len(self._resolved) >= MAX_REMEMBERED:
-            self._resolved.clear()
-        found = self._resolved[key] = (asked, model)
+    async def _resolve(self, principal: Principal, reference: str) -> Resolved:
+        found = self._resolved.get((principal.project_id, principal.model, reference))
+        age = time.monotonic() - found.asked if found is not None else math.inf
+        if found is None or age > TRUSTED_SECONDS:
+            return await self._look_up(principal, reference)
+        if age > FRESH_SECONDS:
+            self._start_look_up(principal, reference)
         return found
 
-    def _resolve(self, principal: Principal, reference: str) -> Loadable:
-        parsed = parse(reference)
+    async def _look_up(self, principal: Principal, reference: str) -> Resolved:
+        # Who goes away must not take it along: others may wait for it, too.
+        return await asyncio.shield(self._start_look_up(principal, reference))
+
+    def _start_look_up(self, principal: Principal, reference: str) -> asyncio.Task[Resolved]:
+        """The look at the database that is under way for this reference, or a new one."""
+        key = (principal.project_id, principal.model, reference)
+        task = self._looking.get(key)
+        if task is None:
+            task = self._looking[key] = asyncio.create_task(run_in_threadpool(self._read, principal, reference))
+            task.add_done_callback(lambda done: self._remember(key, done))
+        return task
+
+    def _remember(self, key: Key, done: asyncio.Task[Resolved]) -> None:
+        del self._looking[key]
+        # A failure is told to those who wait; what was known stays true for the rest of its time.
+        if not done.cancelled() and done.exception() is None:
+            if len(self._resolved) >= MAX_REMEMBERED:
+                self._resolved.clear()
+            self._resolved[key] = done.result()
+
+    def _read(self, principal: Principal, reference: str) -> Resolved:
+        asked, parsed = time.monotonic(), parse(reference)
         with self._read_sessions.begin() as session:
             best = models.find_snapshot(session, principal, parsed.name) if parsed.alias == BEST else None
             if best is not None:
                 told = {"job": best.job_id, "epoch": best.epoch, "step": best.step}
-                return Loadable(reference, best.job_id, best.step, best.graph_sha256, best.manifest, told)
-            row = models.get_version(session, principal, parsed)
-            name = f"{parsed.name}@{row.version}"
-            return Loadable(name, row.model_id, row.version, row.graph_sha256, row.manifest)
+                model = Loadable(reference, best.job_id, best.step, best.graph_sha256, best.manifest, told)
+                return Resolved(asked, reference, {best.step: model}, {best.step: 1.0})
+            served = models.get_served(session, principal, parsed)
+        versions = {number: loadable(parsed.name, row) for number, (row, _) in served.items()}
+        shares = {number: share for number, (_, share) in served.items()}
+        return Resolved(asked, reference, versions, shares)
 
-    def _load(self, model: Loadable) -> Predictor:
+    def load(self, model: Loadable) -> Predictor:
+        """The predictor of a version, read if need be. Raises: Corrupt when the stored bytes are damaged."""
         try:
             predictor = self.loaded.load(model)
         except Corrupt:
@@ -86,3 +134,8 @@ class Served:
             session.execute(
                 update(ModelVersionRow).where(*where, ModelVersionRow.status != status).values(status=status)
             )
+
+
+def loadable(name: str, row: ModelVersionRow) -> Loadable:
+    """A version of the model with this name, as it is loaded."""
+    return Loadable(f"{name}@{row.version}", row.model_id, row.version, row.graph_sha256, row.manifest)

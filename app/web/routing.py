@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends
@@ -33,6 +33,7 @@ sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 Body = Literal["json", "predict", "upload"]
 # Uploads are stored as they come and decompressed where they are parsed, in a sandbox; predictions here, bounded.
 ENCODINGS: dict[Body, tuple[str, ...]] = {"json": (), "predict": tuple(WINDOW_BITS), "upload": ("gzip", "zstd")}
+STICKY = "x-maas-sticky"
 JSON_TYPE = re.compile(r"application/(?:[\w.-]+\+)?json")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -140,7 +141,8 @@ async def _authorise(request: Request, policy: Policy) -> Principal | None:
     principal = await authenticate(token.strip(), request.state.request_id)
     if not principal.may(policy.scope) or (principal.model and not policy.bound_keys):
         raise Forbidden(f"This key may not do that: it needs the scope '{policy.scope}'.")
-    return principal
+    sticky = request.headers.get(STICKY)
+    return replace(principal, sticky=sticky) if sticky else principal
 
 
 def _refuse_nul(request: Request) -> None:

@@ -19,6 +19,7 @@ STUDY = {"external": True, "space": {"x": {"type": "float", "low": 0, "high": 1}
 JOB = {"dataset": "{dataset}", "target": "species"}
 
 TENSORS = {"inputs": [{"name": "island", "datatype": "BYTES", "shape": [1], "data": ["Biscoe"]}]}
+GATES = {"aliases": ["champion"], "rules": [{"rule": "metric", "metric": "accuracy", "min": 0.1}]}
 STEPS = {"steps": [{"op": "drop_missing"}]}
 
 
@@ -113,6 +114,12 @@ MATRIX = {
     "get_alias": Row("GET /v1/models/penguins/aliases/champion", "reader bound"),
     "put_alias": Row("PUT /v1/models/penguins/aliases/champion", "publisher", 200, {"version": 1}),
     "delete_alias": Row("DELETE /v1/models/penguins/aliases/champion", "publisher", 204),
+    "roll_back_alias": Row("POST /v1/models/penguins/aliases/champion/rollback", "publisher", 409),
+    "list_alias_moves": Row("GET /v1/models/penguins/aliases/champion/history", "reader bound"),
+    "get_gates": Row("GET /v1/models/penguins/gates", "reader bound"),
+    "put_gates": Row("PUT /v1/models/penguins/gates", "publisher", 200, GATES),
+    "delete_gates": Row("DELETE /v1/models/penguins/gates", "publisher", 204),
+    "check_gates": Row("POST /v1/models/penguins/gates:check", "publisher", 200, {"version": 1, "alias": "champion"}),
     "predict": Row("POST /v1/models/penguins@1/predict", "predictor bound", 200, {"rows": [ROW]}),
     "predict_instances": Row("POST /v1/models/penguins:predict", "predictor bound", 200, {"instances": [ROW]}),
     "invoke": Row("POST /invocations?model=penguins", "predictor bound", 200, {"instances": [ROW]}),
@@ -180,6 +187,7 @@ def names(
 ) -> dict[str, str]:
     """What the table's requests name."""
     client.put("/v1/models/penguins/aliases/champion", json={"version": version})
+    client.put("/v1/models/penguins/gates", json=GATES)
     client.post("/v1/specs", json={"name": "declared", "network": {"layers": []}})
     key = client.post("/v1/keys", json={"name": "other", "scopes": ["read"]}).json()["id"]
     announced = {"tus-resumable": "1.0.0", "upload-length": "9", "upload-metadata": "name bmFtZQ=="}

@@ -1,0 +1,1 @@
+"""Which versions answer an alias, and what a version must show before it does."""
