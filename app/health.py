@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastapi import Response
@@ -66,8 +66,11 @@ class Metrics:
 class Exposed:
     """The figures of the process, and with them those that only the asking project may see."""
 
-    def __init__(self, registry: CollectorRegistry, jobs: dict[str, int], running: Sequence[JobRow]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, models: Iterable[Metric], jobs: dict[str, int], running: Sequence[JobRow]
+    ) -> None:
         self._registry = registry
+        self._models = models
         self._running = list(_figures_of(running))
         self._jobs = GaugeMetricFamily("maas_jobs", "Jobs of the project, by status.", labels=["status"])
         for status, count in jobs.items():
@@ -76,6 +79,7 @@ class Exposed:
     def collect(self) -> Iterator[Metric]:
         """All of them, as the exposition asks for them."""
         yield from self._registry.collect()
+        yield from self._models
         yield self._jobs
         yield from self._running
 
@@ -120,7 +124,8 @@ def readyz(request: Request) -> dict[str, str]:
 def metrics(request: Request, caller: Caller, session: InSession) -> Response:
     """Figures of this process and of the project's jobs, in the OpenMetrics text format."""
     figures: Metrics = request.app.state.metrics
-    figures.loaded.set(request.app.state.served.loaded.size_bytes)
+    loaded = request.app.state.served.loaded
+    figures.loaded.set(loaded.size_bytes)
     query = (
         select(JobRow.status, func.count().label("num"))
         .where(JobRow.project_id == caller.project_id)
@@ -128,7 +133,8 @@ def metrics(request: Request, caller: Caller, session: InSession) -> Response:
     )
     jobs = {row.status: row.num for row in session.execute(query)}
     running = session.scalars(select(JobRow).where(JobRow.project_id == caller.project_id, JobRow.status == "running"))
-    content: bytes = generate_latest(Exposed(figures.registry, jobs, running.all()))  # type: ignore[no-untyped-call]
+    exposed = Exposed(figures.registry, loaded.figures.families(caller.project_id), jobs, running.all())
+    content: bytes = generate_latest(exposed)  # type: ignore[no-untyped-call]
     return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 

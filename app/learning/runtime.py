@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class Predictor:
         self.conformal: Mapping[str, Any] | None = None
 
     @classmethod
-    def load(cls, manifest: Mapping[str, Any], graph: bytes, *, num_threads: int = 1) -> Predictor:
+    def load(cls, manifest: Mapping[str, Any], graph: bytes, *, num_threads: int = 1) -> Self:
         """Return the predictor of a manifest and its ONNX graph."""
         session = open_session(graph, num_threads=num_threads)
         preparation = Preparation.from_json(manifest["preparation"])

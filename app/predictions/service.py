@@ -18,6 +18,7 @@ from app.learning.runtime import Predictor
 from app.models import service as models
 from app.models.reference import BEST, parse
 from app.predictions.loaded import Loadable, LoadedModels
+from app.predictions.measured import Measured
 from app.predictions.splitting import choose
 from app.principal import Principal
 from app.tables import ModelVersionRow
@@ -108,14 +109,16 @@ class Served:
             best = models.find_snapshot(session, principal, parsed.name) if parsed.alias == BEST else None
             if best is not None:
                 told = {"job": best.job_id, "epoch": best.epoch, "step": best.step}
-                model = Loadable(reference, best.job_id, best.step, best.graph_sha256, best.manifest, told)
+                model = Loadable(
+                    reference, best.job_id, best.step, best.graph_sha256, best.manifest, told, principal.project_id
+                )
                 return Resolved(asked, reference, {best.step: model}, {best.step: 1.0})
             served = models.get_served(session, principal, parsed)
-        versions = {number: loadable(parsed.name, row) for number, (row, _) in served.items()}
+        versions = {number: loadable(parsed.name, row, principal.project_id) for number, (row, _) in served.items()}
         shares = {number: share for number, (_, share) in served.items()}
         return Resolved(asked, reference, versions, shares)
 
-    def load(self, model: Loadable) -> Predictor:
+    def load(self, model: Loadable) -> Measured:
         """The predictor of a version, read if need be. Raises: Corrupt when the stored bytes are damaged."""
         try:
             predictor = self.loaded.load(model)
@@ -136,6 +139,7 @@ class Served:
             )
 
 
-def loadable(name: str, row: ModelVersionRow) -> Loadable:
+def loadable(name: str, row: ModelVersionRow, project_id: str) -> Loadable:
     """A version of the model with this name, as it is loaded."""
-    return Loadable(f"{name}@{row.version}", row.model_id, row.version, row.graph_sha256, row.manifest)
+    reference = f"{name}@{row.version}"
+    return Loadable(reference, row.model_id, row.version, row.graph_sha256, row.manifest, project_id=project_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.errors import Conflict, Invalid, NotFound, Unavailable
 from app.jobs import evaluation_service, queue, watch
 from app.jobs.evaluation_schemas import EvaluationCreate
 from app.learning.errors import InputError
-from app.learning.latency import measure_one_row
+from app.learning.latency import Latency, measure_one_row
 from app.models import service as models
 from app.models.reference import Reference
 from app.predictions.service import Served, loadable
@@ -118,7 +119,7 @@ async def check(place: Place, principal: Principal, seen: Seen, row: ModelVersio
             against=against,
             against_evaluation=_evaluation(place, before) if before is not None and "slices" in kinds else None,
             comparison=comparison,
-            latency=_measure(place, seen.name, row, reasons) if "latency" in kinds else None,
+            latency=_measure(place, principal, seen.name, row, reasons) if "latency" in kinds else None,
             reasons=reasons,
         )
 
@@ -174,9 +175,14 @@ def _evaluation(place: Place, row: ModelVersionRow) -> dict[str, Any] | None:
     return document
 
 
-def _measure(place: Place, name: str, row: ModelVersionRow, reasons: dict[str, str]) -> Any:
+def _measure(
+    place: Place, principal: Principal, name: str, row: ModelVersionRow, reasons: dict[str, str]
+) -> Latency | None:
+    # A copy whose answers are not counted as if somebody had asked for them.
+    predictor = copy(place.served.load(loadable(name, row, principal.project_id)))
+    predictor.figures = None
     try:
-        return measure_one_row(place.served.load(loadable(name, row)))
+        return measure_one_row(predictor)
     except InputError as error:
         reasons["latency"] = f"It refused a row like those it learned from: {error.errors[0]['detail']}"
         return None

@@ -109,7 +109,7 @@ def test_a_running_job_answers_and_newer_weights_take_over(
     assert second["snapshot"]["epoch"] == 2
     assert second["predictions"] != first["predictions"]
     assert client.app.state.served.loaded.size_bytes < 2_000_000  # type: ignore[attr-defined]
-    assert len(client.app.state.served.loaded._ready) == 1  # type: ignore[attr-defined]
+    assert len(client.app.state.served.loaded) == 1  # type: ignore[attr-defined]
 
 
 def test_afterwards_the_version_answers_that_they_became(
@@ -191,7 +191,8 @@ def test_weights_that_were_replaced_meanwhile_are_looked_up_again(
     gone = running.snapshot(other(trained.graph), epoch=1)
     assert ask(client).status_code == 200
     monkeypatch.setattr(service, "TRUSTED_SECONDS", 1000.0)
-    app.state.served.loaded._ready.clear()
+    monkeypatch.setattr(service, "FRESH_SECONDS", 1000.0)
+    app.state.served.loaded._drop(lambda key: True)
     running.snapshot(trained.graph, epoch=2)
     app.state.storage.path(gone).unlink()
     assert ask(client).json()["snapshot"]["epoch"] == 2

@@ -1,0 +1,63 @@
+"""The predictor as it serves: it counts what it answers, and may show it to a shadow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.learning.notes import Pointer, Warned
+from app.learning.runtime import Prediction, Predictor
+from app.learning.values import Cells
+from app.predictions.figures import Figures
+
+Mirror = Callable[[str, tuple[Any, ...], Any, int, float], None]
+
+
+class Measured(Predictor):
+    """A predictor whose answers are counted; what it learned and how it answers is untouched."""
+
+    figures: Figures | None = None
+    # Called with the name of the method, its arguments, the answer, the number of rows and the seconds it took.
+    mirror: Mirror | None = None
+
+    def predict_rows(self, rows: Sequence[Mapping[str, object]]) -> list[Prediction]:
+        """The answers of `Predictor.predict_rows`."""
+        started = time.perf_counter()
+        answer = super().predict_rows(rows)
+        self._note("predict_rows", (rows,), answer, len(rows), started)
+        return answer
+
+    def predict_matrix(self, columns: Sequence[str] | None, data: Sequence[Sequence[object]]) -> list[Prediction]:
+        """The answers of `Predictor.predict_matrix`."""
+        started = time.perf_counter()
+        answer = super().predict_matrix(columns, data)
+        self._note("predict_matrix", (columns, data), answer, len(data), started)
+        return answer
+
+    def predict_columns(self, columns: Mapping[str, Cells], num_rows: int, pointer: Pointer) -> list[Prediction]:
+        """The answers of `Predictor.predict_columns`."""
+        started = time.perf_counter()
+        answer = super().predict_columns(columns, num_rows, pointer)
+        self._note("predict_columns", (columns, num_rows, pointer), answer, num_rows, started)
+        return answer
+
+    def answer_columns(
+        self, columns: Mapping[str, Cells], num_rows: int, pointer: Pointer
+    ) -> tuple[NDArray[np.float64], list[list[Warned]]]:
+        """The answers of `Predictor.answer_columns`."""
+        started = time.perf_counter()
+        answer = super().answer_columns(columns, num_rows, pointer)
+        self._note("answer_columns", (columns, num_rows, pointer), answer, num_rows, started)
+        return answer
+
+    def _note(self, method: str, arguments: tuple[Any, ...], answer: Any, num_rows: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        if self.figures is not None:
+            self.figures.seconds.add(seconds)
+            self.figures.rows.add(num_rows)
+        if self.mirror is not None:
+            self.mirror(method, arguments, answer, num_rows, seconds)
