@@ -49,6 +49,7 @@ ARROWS = {
     ("traffic", "jobs.queue"): "until it has ended",
     ("traffic", "jobs.watch"): "and waited for",
     ("traffic", "predictions.service"): "a gate measures the time of the predictor that will answer",
+    ("predictions", "models.calls"): "a tensor for each column, as the card shows it",
     ("predictions", "models.service"): "a prediction is the answer of a version",
     ("predictions", "models.reference"): "every route and dialect names models by one grammar",
 }

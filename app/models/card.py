@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from app.models.calls import calls_of
 from app.tables import ModelVersionRow
 
 NUM_WORST = 5
@@ -13,8 +14,8 @@ FEW_ROWS = 100
 MUCH_WORSE = 2.0
 
 
-def card_of(row: ModelVersionRow, reference: str, evaluation: dict[str, Any]) -> dict[str, Any]:
-    """The members of a card."""
+def card_of(row: ModelVersionRow, reference: str, evaluation: dict[str, Any], server: str) -> dict[str, Any]:
+    """The members of a card; `server` is the URL under which the client reaches this service."""
     manifest = row.manifest
     return {
         "model": reference,
@@ -34,6 +35,7 @@ def card_of(row: ModelVersionRow, reference: str, evaluation: dict[str, Any]) ->
         | {name: manifest[name] for name in ("spec", "params", "seed", "threads", "num_inputs", "num_parameters")},
         "libraries": manifest["libraries"],
         "limits": list(_limits(manifest, evaluation)),
+        "calls": calls_of(reference, manifest, server),
     }
 
 

@@ -169,6 +169,14 @@ class EvaluationRead(BaseModel):
     slices: list[SliceRead] = Field(default_factory=list, description="Of at least 10 rows, the worst first.")
 
 
+class CallRead(BaseModel):
+    """How to ask a version over one protocol."""
+
+    protocol: Literal["native", "csv", "open-inference", "mlflow", "kserve"]
+    url: str
+    curl: str = Field(description="Runs as it stands in a shell where `MAAS_KEY` holds a key.")
+
+
 class CardRead(BaseModel):
     """What somebody should know before using a version."""
 
@@ -191,3 +199,4 @@ class CardRead(BaseModel):
     training: dict[str, Any] = Field(description="Spec, parameters, seed, how long and why it ended.")
     libraries: dict[str, str]
     limits: list[str] = Field(description="What to keep in mind, in sentences.")
+    calls: list[CallRead] = Field(description="One working request for each protocol, made from the inputs.")

@@ -27,11 +27,6 @@ class Described:
         """How requests name it."""
         return f"{self.name}@{self.version}"
 
-    @property
-    def inputs(self) -> list[dict[str, Any]]:
-        """The columns that it reads, in the order of training."""
-        return [column for column in self.manifest["inputs"] if column["role"] != "left_out"]
-
 
 def describe(session: Session, principal: Principal, reference: str) -> Described:
     """The version that a reference means. Raises: NotFound; Invalid when it is no reference."""

@@ -14,6 +14,7 @@ from app import __version__, health
 from app.errors import MaasError
 from app.learning.runtime import Predictor
 from app.models import service as models
+from app.models.calls import DATATYPES, inputs_of
 from app.predictions.describing import Described, describe
 from app.predictions.inference_schemas import (
     IndexEntry,
@@ -42,7 +43,6 @@ from app.web.schemas import inlined, parameter
 
 routes = router("inference")
 EXTENSIONS = ["binary_tensor_data", "model_repository", "statistics"]
-DATATYPES = {"integer": "INT64", "real": "FP64", "boolean": "BOOL"}
 MAX_LISTED = 10_000
 MODEL = "`churn`, `churn@3`, `churn@champion` or `churn@best`."
 VERSION = "A number or an alias, for a model without `@`."
@@ -239,7 +239,7 @@ def _metadata(session: Session, caller: Principal, found: Described) -> Metadata
         platform="onnxruntime_onnx",
         inputs=[
             TensorRead(name=column["name"], datatype=DATATYPES.get(column["type"], "BYTES"), shape=[-1])
-            for column in found.inputs
+            for column in inputs_of(found.manifest)
         ],
         outputs=[
             TensorRead(name=name, datatype=datatype, shape=list(shape)) for name, (datatype, shape) in outputs.items()

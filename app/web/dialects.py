@@ -27,6 +27,12 @@ class ProblemDocument(BaseModel):
     request_id: str
     errors: list[ProblemError]
 
+    @classmethod
+    def schemas(cls) -> dict[str, Any]:
+        """Its JSON Schema and those it refers to, as components of an OpenAPI document."""
+        own = cls.model_json_schema(ref_template="#/components/schemas/{model}")
+        return {**own.pop("$defs"), cls.__name__: own}
+
 
 class SdkError(BaseModel):
     """The same failure in the shape that SDKs of chat and fine-tuning services read."""

@@ -48,9 +48,7 @@ def _build(app: FastAPI, version: str) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     for dialect in (NATIVE, *(dialect for _, dialect in DIALECTS)):
-        problem = dialect.problem.model_json_schema(ref_template=REFERENCE)
-        components["schemas"].update(problem.pop("$defs"))
-        components["schemas"][dialect.problem.__name__] = problem
+        components["schemas"].update(dialect.problem.schemas())
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
     for route in walk(app.routes):
         if isinstance(route, PolicyRoute) and route.include_in_schema:

@@ -108,6 +108,8 @@ MATRIX = {
     "get_model_chart": Row("GET /v1/models/penguins/versions/1/charts/roc.json", "reader bound"),
     "draw_model_chart": Row("GET /v1/models/penguins/versions/1/charts/roc.svg", "reader bound"),
     "get_model_card": Row("GET /v1/models/penguins/versions/1/card", "reader bound"),
+    "get_referred_card": Row("GET /v1/models/penguins/card", "reader bound"),
+    "get_model_openapi": Row("GET /v1/models/penguins@1/openapi.json", "reader bound"),
     "download_weights": Row("GET /v1/models/penguins/versions/1/weights", "publisher"),
     "delete_model": Row("DELETE /v1/models/penguins", "publisher", 204),
     "delete_model_version": Row("DELETE /v1/models/penguins/versions/1", "publisher", 409),

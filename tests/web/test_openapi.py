@@ -86,6 +86,8 @@ OPERATIONS = {
     "get_model_chart": "get /v1/models/{name}/versions/{version}/charts/{chart}.json",
     "draw_model_chart": "get /v1/models/{name}/versions/{version}/charts/{chart}.svg",
     "get_model_card": "get /v1/models/{name}/versions/{version}/card",
+    "get_referred_card": "get /v1/models/{reference}/card",
+    "get_model_openapi": "get /v1/models/{reference}/openapi.json",
     "download_weights": "get /v1/models/{name}/versions/{version}/weights",
     "delete_model": "delete /v1/models/{name}",
     "delete_model_version": "delete /v1/models/{name}/versions/{version}",
