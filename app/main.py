@@ -35,6 +35,7 @@ from app.studies.routes import routes as studies
 from app.studies.trial_routes import routes as trials
 from app.traffic.gate_routes import routes as gates
 from app.traffic.routes import routes as aliases
+from app.traffic.shadow_routes import routes as shadows
 from app.uploads.routes import routes as uploads
 from app.web import openapi
 from app.web.direct import Direct
@@ -45,7 +46,7 @@ from app.web.routing import PolicyRoute, check_policies
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
     *(predictions, inference, scoring, jobs, curves, batches, datasets, tables, versions, uploads),
-    *(models, aliases, gates, evaluations, measuring, specs, studies, trials, accounts, health.routes),
+    *(models, aliases, gates, shadows, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 
 
@@ -102,4 +103,5 @@ async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     # Loaded now, so that the log of the start says which packages' specs cannot be used, and why.
     learning_specs.installed()
     yield
+    api.state.served.close()
     api.state.engine.dispose()

@@ -30,6 +30,7 @@ from app.study_tables import TrialRow as TrialRow
 from app.traffic_tables import AliasMoveRow as AliasMoveRow
 from app.traffic_tables import AliasRow as AliasRow
 from app.traffic_tables import GateRow as GateRow
+from app.traffic_tables import ShadowRow as ShadowRow
 
 
 class ProjectRow(Table):

@@ -1,15 +1,15 @@
-"""The tables of versions in traffic: aliases, where they have pointed, and the gates before them."""
+"""The tables of versions in traffic: aliases, where they have pointed, gates and shadows."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, String
+from sqlalchemy import Double, ForeignKey, ForeignKeyConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base_table import Table
-from app.column_types import Name, now
+from app.column_types import Id, Name, now
 
 
 class AliasRow(Table):
@@ -58,3 +58,22 @@ class GateRow(Table):
     rules: Mapped[list[Any]]
     revision: Mapped[int] = mapped_column(default=1)
     updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ShadowRow(Table):
+    """A version whose answers are compared with those of an alias, and what was found since it was set.
+
+    `id` tells it from another one at the same place, whose findings may still be on their way.
+    """
+
+    __tablename__ = "shadows"
+    __table_args__ = (
+        ForeignKeyConstraint(["model_id", "version"], ["model_versions.model_id", "model_versions.version"]),
+    )
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    alias: Mapped[str] = mapped_column(Name, primary_key=True)
+    id: Mapped[str] = mapped_column(Id)
+    version: Mapped[int]
+    share: Mapped[float] = mapped_column(Double)
+    tally: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)

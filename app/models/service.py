@@ -19,7 +19,7 @@ from app.errors import Conflict, NotFound
 from app.ids import new_id
 from app.models.reference import BEST, Reference
 from app.principal import Principal
-from app.tables import AliasMoveRow, AliasRow, GateRow, JobRow, ModelRow, ModelVersionRow, SnapshotRow
+from app.tables import AliasMoveRow, AliasRow, GateRow, JobRow, ModelRow, ModelVersionRow, ShadowRow, SnapshotRow
 
 
 def add_version(
@@ -131,6 +131,13 @@ def get_served(
     return {each.version: (each, shares[each.version]) for each in session.scalars(query)}
 
 
+def find_shadow(session: Session, model_id: str, alias: str) -> tuple[ShadowRow, ModelVersionRow] | None:
+    """The shadow of an alias, if it has one, and the version."""
+    row = session.get(ShadowRow, (model_id, alias))
+    version = session.get(ModelVersionRow, (model_id, row.version)) if row is not None else None
+    return (row, version) if row is not None and version is not None else None
+
+
 def find_snapshot(session: Session, principal: Principal, name: str) -> SnapshotRow | None:
     """The best weights so far of the newest job for a model that has not ended and has some; None without one."""
     if principal.model is not None and principal.model != name:
@@ -207,6 +214,10 @@ def delete_version(session: Session, principal: Principal, model: ModelRow, vers
     pointing = [alias.alias for alias in list_aliases(session, [model.id]) if version in versions_of(alias)]
     if pointing:
         raise Conflict(f"The alias {pointing[0]} points at this version; move it first.", code="in-use")
+    shadowed = select(ShadowRow).where(ShadowRow.model_id == model.id, ShadowRow.version == version)
+    shadow = session.scalars(shadowed).first()
+    if shadow is not None:
+        raise Conflict(f"This version is the shadow of the alias {shadow.alias}; take it away first.", code="in-use")
     session.delete(row)
     session.flush()
     audit.record(session, principal, "model.delete_version", f"{model.name}@{version}")
@@ -215,6 +226,8 @@ def delete_version(session: Session, principal: Principal, model: ModelRow, vers
 def withdraw(session: Session, principal: Principal, name: str, row: ModelVersionRow) -> None:
     """Remove a version because the data it was learned from goes: out of splits, with aliases of it alone."""
     audit.take_turn(session, principal.project_id)
+    shadows = sql_delete(ShadowRow).where(ShadowRow.model_id == row.model_id, ShadowRow.version == row.version)
+    session.execute(shadows)
     for alias in list_aliases(session, [row.model_id]):
         if row.version in versions_of(alias):
             session.add(_withdraw_from(session, principal, alias, row.version))
@@ -235,6 +248,9 @@ def _withdraw_from(session: Session, principal: Principal, alias: AliasRow, vers
         alias.split = move.split = rest if len(rest) > 1 else None
         alias.revision += 1
     else:
+        session.execute(
+            sql_delete(ShadowRow).where(ShadowRow.model_id == alias.model_id, ShadowRow.alias == alias.alias)
+        )
         session.delete(alias)
     return move
 
@@ -242,7 +258,7 @@ def _withdraw_from(session: Session, principal: Principal, alias: AliasRow, vers
 def delete(session: Session, principal: Principal, model: ModelRow) -> None:
     """Remove a model with its versions, aliases and gates."""
     audit.take_turn(session, principal.project_id)
-    for table in (GateRow, AliasMoveRow, AliasRow, ModelVersionRow):
+    for table in (ShadowRow, GateRow, AliasMoveRow, AliasRow, ModelVersionRow):
         session.execute(sql_delete(table).where(table.model_id == model.id))
     session.delete(model)
     session.flush()

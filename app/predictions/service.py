@@ -19,9 +19,10 @@ from app.models import service as models
 from app.models.reference import BEST, parse
 from app.predictions.loaded import Loadable, LoadedModels
 from app.predictions.measured import Measured
+from app.predictions.shadowing import Shadow, Shadowing, Tally, merge
 from app.predictions.splitting import choose
 from app.principal import Principal
-from app.tables import ModelVersionRow
+from app.tables import ModelVersionRow, ShadowRow
 
 log = logging.getLogger("maas")
 TRUSTED_SECONDS = 0.8
@@ -39,6 +40,7 @@ class Resolved:
     alias: str
     models: Mapping[int, Loadable]
     shares: Mapping[int, float]
+    shadow: Shadow | None = None
 
     def choose(self, key: str | None) -> Loadable:
         """The version that answers a request."""
@@ -56,6 +58,7 @@ class Served:
         self._read_sessions = read_sessions
         self._resolved: dict[Key, Resolved] = {}
         self._looking: dict[Key, asyncio.Task[Resolved]] = {}
+        self._shadowing = Shadowing(lambda model: self.loaded.find(model) or self.loaded.load(model), self._keep_tally)
 
     async def predictor(self, principal: Principal, reference: str) -> tuple[Loadable, Predictor]:
         """The version that a reference means, or the best weights so far of a running job, and the predictor.
@@ -71,7 +74,13 @@ class Served:
             model = (await self._look_up(principal, reference)).choose(principal.sticky)
         if predictor is None:
             predictor = await run_in_threadpool(self.load, model)
+        if found.shadow is not None and found.shadow.model.version != model.version:
+            predictor = self._shadowing.mirror(found.shadow, predictor)
         return model, predictor
+
+    def close(self) -> None:
+        """End what runs beside the requests."""
+        self._shadowing.close()
 
     async def _resolve(self, principal: Principal, reference: str) -> Resolved:
         found = self._resolved.get((principal.project_id, principal.model, reference))
@@ -114,9 +123,16 @@ class Served:
                 )
                 return Resolved(asked, reference, {best.step: model}, {best.step: 1.0})
             served = models.get_served(session, principal, parsed)
+            model_id = next(iter(served.values()))[0].model_id
+            shadow = models.find_shadow(session, model_id, parsed.alias) if parsed.alias is not None else None
         versions = {number: loadable(parsed.name, row, principal.project_id) for number, (row, _) in served.items()}
         shares = {number: share for number, (_, share) in served.items()}
-        return Resolved(asked, reference, versions, shares)
+        beside = None
+        if shadow is not None:
+            row, version = shadow
+            model = loadable(parsed.name, version, principal.project_id)
+            beside = Shadow(row.id, model_id, row.alias, model, row.share)
+        return Resolved(asked, reference, versions, shares, beside)
 
     def load(self, model: Loadable) -> Measured:
         """The predictor of a version, read if need be. Raises: Corrupt when the stored bytes are damaged."""
@@ -128,6 +144,13 @@ class Served:
             raise
         self._mark(model, "ready")
         return predictor
+
+    def _keep_tally(self, shadow: Shadow, tally: Tally) -> None:
+        with self._sessions.begin() as session:
+            place = (shadow.model_id, shadow.alias)
+            row = session.get(ShadowRow, place, with_for_update=True)
+            if row is not None and row.id == shadow.id:
+                row.tally = merge(row.tally, tally)
 
     def _mark(self, model: Loadable, status: str) -> None:
         if model.snapshot is not None:

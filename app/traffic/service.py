@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,7 @@ from app.column_types import now
 from app.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from app.models.reference import BEST
 from app.principal import Principal
-from app.tables import AliasMoveRow, AliasRow, GateRow, ModelRow, ModelVersionRow
+from app.tables import AliasMoveRow, AliasRow, GateRow, ModelRow, ModelVersionRow, ShadowRow
 from app.traffic.schemas import GatesWrite
 
 
@@ -91,10 +92,11 @@ def roll_back(
 
 
 def delete_alias(session: Session, principal: Principal, model: ModelRow, alias: str) -> None:
-    """Remove an alias; its history stays. Raises: NotFound."""
+    """Remove an alias and its shadow; its history stays. Raises: NotFound."""
     audit.take_turn(session, principal.project_id)
     row = get_alias(session, model, alias)
     revision = row.revision + 1
+    session.execute(sql_delete(ShadowRow).where(ShadowRow.model_id == model.id, ShadowRow.alias == alias))
     session.delete(row)
     session.add(
         AliasMoveRow(model_id=model.id, alias=alias, revision=revision, action="delete", key_id=principal.key_id)

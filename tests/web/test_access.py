@@ -122,6 +122,9 @@ MATRIX = {
     "put_gates": Row("PUT /v1/models/penguins/gates", "publisher", 200, GATES),
     "delete_gates": Row("DELETE /v1/models/penguins/gates", "publisher", 204),
     "check_gates": Row("POST /v1/models/penguins/gates:check", "publisher", 200, {"version": 1, "alias": "champion"}),
+    "get_shadow": Row("GET /v1/models/penguins/aliases/champion/shadow", "reader bound"),
+    "put_shadow": Row("PUT /v1/models/penguins/aliases/champion/shadow", "publisher", 200, {"version": 1}),
+    "delete_shadow": Row("DELETE /v1/models/penguins/aliases/champion/shadow", "publisher", 204),
     "predict": Row("POST /v1/models/penguins@1/predict", "predictor bound", 200, {"rows": [ROW]}),
     "predict_instances": Row("POST /v1/models/penguins:predict", "predictor bound", 200, {"instances": [ROW]}),
     "invoke": Row("POST /invocations?model=penguins", "predictor bound", 200, {"instances": [ROW]}),
@@ -190,6 +193,7 @@ def names(
     """What the table's requests name."""
     client.put("/v1/models/penguins/aliases/champion", json={"version": version})
     client.put("/v1/models/penguins/gates", json=GATES)
+    client.put("/v1/models/penguins/aliases/champion/shadow", json={"version": version})
     client.post("/v1/specs", json={"name": "declared", "network": {"layers": []}})
     key = client.post("/v1/keys", json={"name": "other", "scopes": ["read"]}).json()["id"]
     announced = {"tus-resumable": "1.0.0", "upload-length": "9", "upload-metadata": "name bmFtZQ=="}
