@@ -133,7 +133,7 @@ REFUSALS = [
     Refused("POST /v1/models/penguins@nobody/predict", 404, "not-found", {"rows": [ROW]}),
     Refused("POST /v1/models/penguins@@/predict", 422, "validation-failed", {"rows": [ROW]}),
     Refused("POST /v1/models/penguins/predict", 422, "schema-mismatch", {}),
-    Refused("POST /v1/models/penguins/predict", 415, "unsupported-media-type", b"{}", CSV),
+    Refused("POST /v1/models/penguins/predict", 415, "unsupported-media-type", b"{}", PICKLE),
     Refused("POST /v1/datasets", 422, "validation-failed", b"a,b\n1,2\n", CSV),
     Refused("POST /v1/datasets?name=../x", 422, "validation-failed", b"a,b\n1,2\n", CSV),
     Refused("POST /v1/datasets?name=x", 415, "unsupported-media-type", b"a", PICKLE),
