@@ -17,10 +17,8 @@ from tests.trained import ROW, Trained, store_job
 
 STUDY = {"external": True, "space": {"x": {"type": "float", "low": 0, "high": 1}}}
 JOB = {"dataset": "{dataset}", "target": "species"}
-
 TENSORS = {"inputs": [{"name": "island", "datatype": "BYTES", "shape": [1], "data": ["Biscoe"]}]}
 GATES = {"aliases": ["champion"], "rules": [{"rule": "metric", "metric": "accuracy", "min": 0.1}]}
-STEPS = {"steps": [{"op": "drop_missing"}]}
 
 
 class Row(NamedTuple):
