@@ -1,12 +1,15 @@
-"""Which stored bytes the database names: these stay, all others may go."""
+"""Which stored bytes the database names: these stay, all others may go; and which rows are older than they are kept."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, delete, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.column_types import now
+from app.prediction_tables import LoggedRow, LogRuleRow
 from app.tables import (
     CheckpointRow,
     DatasetRow,
@@ -47,6 +50,15 @@ def is_referenced(session: Session, sha256: str) -> bool:
     return any(session.scalars(query).first() is not None for query in queries) or sha256 in (
         _awaited(session) | _kept(session)
     )
+
+
+def forget_old_predictions(session: Session) -> None:
+    """Remove logged rows that are older than their model keeps them."""
+    for rule in session.scalars(select(LogRuleRow)):
+        oldest_kept = now() - timedelta(days=rule.keep_days)
+        session.execute(
+            delete(LoggedRow).where(LoggedRow.model_id == rule.model_id, LoggedRow.created_at < oldest_kept)
+        )
 
 
 def _awaited(session: Session) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from uuid_utils import uuid7
 
-Prefix = Literal["ds", "job", "proj", "ckpt", "model", "shadow", "spec", "study", "upl"]
+Prefix = Literal["ds", "job", "log", "proj", "ckpt", "model", "shadow", "spec", "study", "upl"]
 
 
 def new_id(prefix: Prefix) -> str:

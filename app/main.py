@@ -24,6 +24,8 @@ from app.models.evaluation_routes import routes as evaluations
 from app.models.routes import routes as models
 from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
+from app.predictions.log_routes import routes as logs
+from app.predictions.prediction_log import PredictionLog
 from app.predictions.routes import routes as predictions
 from app.predictions.scoring_routes import routes as scoring
 from app.predictions.service import Served
@@ -46,7 +48,7 @@ from app.web.routing import PolicyRoute, check_policies
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
     *(predictions, inference, scoring, jobs, curves, batches, datasets, tables, versions, uploads),
-    *(models, aliases, gates, shadows, evaluations, measuring, specs, studies, trials, accounts, health.routes),
+    *(models, aliases, gates, shadows, logs, evaluations, measuring, specs, studies, trials, accounts, health.routes),
 )
 
 
@@ -95,6 +97,9 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.served = Served(sessions, read_sessions, loaded)
     state.statistics = Statistics()
     state.metrics = health.Metrics()
+    state.prediction_log = PredictionLog(
+        sessions, read_sessions, max_rows=settings.log_queue_rows, registry=state.metrics.registry
+    )
     state.leaving = threading.Event()
 
 
@@ -102,6 +107,8 @@ def _open(api: FastAPI, settings: Settings) -> None:
 async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     # Loaded now, so that the log of the start says which packages' specs cannot be used, and why.
     learning_specs.installed()
+    api.state.prediction_log.start()
     yield
+    api.state.prediction_log.stop()
     api.state.served.close()
     api.state.engine.dispose()

@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         4 * GIB, ge=0, description="Disk space for written exports; those nobody asked for the longest go first."
     )
     model_cache_bytes: int = Field(512 * MIB, ge=0, description="Memory for loaded models in one API process.")
+    log_queue_rows: int = Field(
+        10_000,
+        ge=1,
+        le=10**7,
+        description="Rows of the prediction log that an API process holds until they are written.",
+    )
     sweep_seconds: float = Field(600, gt=0, description="How often a worker removes unreferenced bytes.")
     grace_seconds: float = Field(3600, ge=0, description="Unreferenced bytes younger than this stay.")
     idempotency_seconds: float = Field(86400, ge=60, description="How long answers to Idempotency-Keys are kept.")

@@ -144,6 +144,7 @@ class Worker:
             expired = now() - timedelta(seconds=self.settings.idempotency_seconds)
             session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < expired))
             estimates.forget_old(session)
+            garbage.forget_old_predictions(session)
         with self._read_sessions.begin() as session:
             referenced = garbage.referenced(session)
             live = {

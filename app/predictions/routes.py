@@ -63,6 +63,7 @@ async def predict(request: Request) -> Response:
         content = native.answer(model, predictor, body, request_id)
     else:
         content = await run_in_threadpool(native.answer, model, predictor, body, request_id)
+    request.app.state.prediction_log.take(model, request_id, body, content)
     return Response(content, media_type="application/json")
 
 

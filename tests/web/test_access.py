@@ -17,6 +17,7 @@ from tests.trained import ROW, Trained, store_job
 
 STUDY = {"external": True, "space": {"x": {"type": "float", "low": 0, "high": 1}}}
 JOB = {"dataset": "{dataset}", "target": "species"}
+TRUTH = {"data": [{"request": "r", "truth": 1}]}
 TENSORS = {"inputs": [{"name": "island", "datatype": "BYTES", "shape": [1], "data": ["Biscoe"]}]}
 GATES = {"aliases": ["champion"], "rules": [{"rule": "metric", "metric": "accuracy", "min": 0.1}]}
 
@@ -123,6 +124,12 @@ MATRIX = {
     "get_shadow": Row("GET /v1/models/penguins/aliases/champion/shadow", "reader bound"),
     "put_shadow": Row("PUT /v1/models/penguins/aliases/champion/shadow", "publisher", 200, {"version": 1}),
     "delete_shadow": Row("DELETE /v1/models/penguins/aliases/champion/shadow", "publisher", 204),
+    "put_model_log": Row("PUT /v1/models/penguins/log", "publisher", 200, {"enabled": False}),
+    "get_model_log_rule": Row("GET /v1/models/penguins/log/rule", "reader bound"),
+    "list_model_log": Row("GET /v1/models/penguins/log", "reader bound"),
+    "delete_model_log": Row("DELETE /v1/models/penguins/log", "publisher", 204),
+    "give_feedback": Row("POST /v1/models/penguins/feedback", "predictor bound", 200, TRUTH),
+    "get_live_quality": Row("GET /v1/models/penguins/feedback", "reader bound"),
     "predict": Row("POST /v1/models/penguins@1/predict", "predictor bound", 200, {"rows": [ROW]}),
     "predict_instances": Row("POST /v1/models/penguins:predict", "predictor bound", 200, {"instances": [ROW]}),
     "invoke": Row("POST /invocations?model=penguins", "predictor bound", 200, {"instances": [ROW]}),
@@ -157,22 +164,10 @@ MATRIX = {
 }
 # Asked by a stranger, these answer about the stranger's own things.
 OWN_ONLY = {
-    "upload_dataset",
-    "create_upload",
-    "list_datasets",
-    "list_specs",
-    "get_spec",
-    "create_spec",
-    "get_network_schema",
-    "list_jobs",
-    "list_models",
-    "create_study",
-    "list_studies",
-    "get_inference_statistics",
-    "list_inference_models",
-    "metrics",
-}
-OWN_ONLY |= {"metrics", "create_key", "list_keys", "list_projects", "list_audit"}
+    "create_key", "create_spec", "create_study", "create_upload", "get_inference_statistics", "get_network_schema",
+    "get_spec", "list_audit", "list_datasets", "list_inference_models", "list_jobs", "list_keys", "list_models",
+    "list_projects", "list_specs", "list_studies", "metrics", "upload_dataset",
+}  # fmt: skip
 KINDS = ("dataset", "job", "key", "study", "upload")
 SCOPES = {
     "reader": ["read"],
@@ -213,8 +208,7 @@ def ask(client: TestClient, names: dict[str, str]) -> Ask:
         if isinstance(row.body, str):
             headers["content-type"] = "text/csv"
             return client.request(method, path, content=row.body, headers=headers)
-        names_dataset = isinstance(row.body, dict) and row.body.get("dataset") == "{dataset}"
-        body = row.body | {"dataset": names["dataset"]} if names_dataset else row.body
+        body = row.body | {"dataset": names["dataset"]} if "dataset" in (row.body or ()) else row.body
         return client.request(method, path, json=body, headers=headers)
 
     return send
