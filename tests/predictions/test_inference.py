@@ -244,6 +244,12 @@ def test_a_compressed_body_is_decoded_within_the_limit(client: TestClient) -> No
     assert client.post(URL, content=content, headers={"content-encoding": "br"}).status_code == 415
 
 
+def test_members_that_are_null_are_as_if_left_out(client: TestClient) -> None:
+    inputs = [tensor | {"parameters": None} for tensor in tensors(ROWS)]
+    body = {"id": None, "inputs": inputs, "outputs": None, "parameters": None}
+    assert client.post(URL, json=body).status_code == 200
+
+
 def test_json_needs_no_content_type_and_other_types_are_refused(client: TestClient) -> None:
     content = json.dumps({"inputs": tensors(ROWS)}).encode()
     assert client.post(URL, content=content).status_code == 200

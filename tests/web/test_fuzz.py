@@ -23,7 +23,7 @@ from tests.trained import store_job
 from tests.web.test_openapi import OPERATIONS
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
-IDS = {"name": "penguins", "version": 1, "alias": "champion", "reference": "penguins@1"}
+IDS = {"name": "penguins", "version": 1, "alias": "champion", "reference": "penguins@1", "model": "penguins"}
 
 
 @schemathesis.serializer("application/offset+octet-stream")

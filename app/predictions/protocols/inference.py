@@ -97,7 +97,9 @@ def read(described: Any, raw: memoryview, *, max_rows: int) -> Inference:
 
 
 def _parameters(described: dict[str, Any], pointer: str) -> dict[str, Any]:
-    parameters = described.get("parameters", {})
+    parameters = described.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise refused(f"{pointer}/parameters", "expected an object")
     return parameters
@@ -108,7 +110,7 @@ def _binary_size(described: Any, pointer: str, left: int) -> int | None:
     if "binary_data_size" not in parameters:
         return None
     size, place = parameters["binary_data_size"], f"{pointer}/parameters/binary_data_size"
-    if "data" in described:
+    if described.get("data") is not None:
         raise refused(f"{pointer}/data", "a tensor has either data or binary_data_size")
     if type(size) is not int or size < 0:
         raise refused(place, f"expected a number of bytes, got {shown(size)}")
