@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -22,6 +23,7 @@ from app.jobs.routes import routes as jobs
 from app.learning import specs as learning_specs
 from app.models.evaluation_routes import routes as evaluations
 from app.models.routes import routes as models
+from app.predictions.express import Express
 from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
 from app.predictions.log_routes import routes as logs
@@ -39,7 +41,7 @@ from app.traffic.gate_routes import routes as gates
 from app.traffic.routes import routes as aliases
 from app.traffic.shadow_routes import routes as shadows
 from app.uploads.routes import routes as uploads
-from app.web import openapi
+from app.web import openapi, strict_json
 from app.web.direct import Direct
 from app.web.edge import Edge
 from app.web.problems import HANDLERS
@@ -99,6 +101,14 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.metrics = health.Metrics()
     state.prediction_log = PredictionLog(
         sessions, read_sessions, max_rows=settings.log_queue_rows, registry=state.metrics.registry
+    )
+    route = next(route for route in predictions.routes if getattr(route, "name", None) == "predict")
+    state.express = Express(
+        state.served,
+        state.prediction_log,
+        remembered=state.authenticate.remembered,
+        parse=strict_json.plain,
+        observe=partial(state.metrics.observe, {"method": "POST", "route": route}, 200),
     )
     state.leaving = threading.Event()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 BASE = frozenset({
     "audit", "base_table", "blocks", "chart_axes", "charts", "column_types", "database", "digests", "durable",
-    "errors", "following", "garbage", "ids", "landlock", "prediction_tables", "principal", "sandbox", "seccomp",
-    "settings", "spec_tables", "storage", "streams", "study_tables", "tables", "traffic_tables", "app",
+    "errors", "following", "garbage", "ids", "landlock", "prediction_tables", "principal", "remembering", "sandbox",
+    "seccomp", "settings", "spec_tables", "storage", "streams", "study_tables", "tables", "traffic_tables", "app",
 })  # fmt: skip
 FEATURES = frozenset(
     ["accounts", "datasets", "jobs", "models", "predictions", "specs", "studies", "traffic", "uploads"]

@@ -6,14 +6,11 @@ import hashlib
 import time
 
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 
 from app.accounts import service
 from app.database import Sessions
 from app.principal import Principal
-
-TRUSTED_SECONDS = 0.8
-MAX_REMEMBERED = 4096
+from app.remembering import Remembered
 
 
 class Authenticator:
@@ -22,24 +19,20 @@ class Authenticator:
     def __init__(self, sessions: Sessions, read_sessions: Sessions) -> None:
         self._sessions = sessions
         self._read_sessions = read_sessions
-        self._remembered: dict[bytes, tuple[float, Principal]] = {}
+        self._principals: Remembered[bytes, Principal] = Remembered()
         self._noted: dict[str, float] = {}
 
     async def __call__(self, token: str, request_id: str) -> Principal:
         """The principal. Raises: Unauthenticated."""
-        digest = hashlib.sha256(token.encode()).digest()
-        found = self._remembered.get(digest)
-        if found is None or time.monotonic() - found[0] > TRUSTED_SECONDS:
-            key_id, secret = service.split_token(token)
-            asked = time.monotonic()
-            principal = await run_in_threadpool(self._load, key_id, secret)
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            found = self._remembered[digest] = (asked, principal)
-        known = found[1]
+        known = await self._principals.get(_digest(token), self._load, token)
         return Principal(known.project_id, known.key_id, known.scopes, known.model, request_id)
 
-    def _load(self, key_id: str, secret: str) -> Principal:
+    def remembered(self, token: str) -> Principal | None:
+        """The principal, if it was found less than a second ago."""
+        return self._principals.find(_digest(token), self._load, token)
+
+    def _load(self, token: str) -> Principal:
+        key_id, secret = service.split_token(token)
         with self._read_sessions.begin() as session:
             principal = service.authenticate(session, key_id, secret)
         if time.monotonic() - self._noted.get(key_id, -1e9) > service.USE_IS_NOTED_EVERY.total_seconds():
@@ -54,3 +47,7 @@ class Authenticator:
         except SQLAlchemyError:
             # A busy database must not refuse a good key for want of a statistic; the next minute tries again.
             return
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

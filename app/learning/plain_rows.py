@@ -9,8 +9,9 @@ Shapes: x_BF (rows, inputs) float32, as in preprocess.py. Deterministic: no rand
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
+from operator import le, sub, truediv
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +27,12 @@ class PlainRows:
     """The ordinary rows of one preparation."""
 
     def __init__(self, preparation: Preparation) -> None:
-        self._num_inputs = preparation.layout.num_inputs
         places = list(enumerate(preparation.inputs))
         numeric = [(place, column) for place, column in places if isinstance(column, NumericColumn)]
-        self._numbers = [
-            (place, index, column.minimum, column.maximum, column.center, column.scale)
-            for index, (place, column) in enumerate(numeric)
-        ]
+        self._places = [place for place, _ in numeric]
+        self._minima, self._maxima = [c.minimum for _, c in numeric], [c.maximum for _, c in numeric]
+        self._centers, self._scales = [c.center for _, c in numeric], [c.scale for _, c in numeric]
+        self._rest = [0.0] * (preparation.layout.num_inputs - len(numeric))
         start = len(numeric) + sum(column.indicator for _, column in numeric)
         self._names: list[tuple[int, int, dict[str | None, int], int]] = []
         for place, column in places:
@@ -41,52 +41,34 @@ class PlainRows:
                 self._names.append((place, start, column.slots(), divisor))
                 start += column.block.num_inputs
         self._applies = all(map(_is_simple, preparation.inputs))
-        self._only_numbers = not self._names and [place for place, *_ in self._numbers] == list(range(len(places)))
-        bounds = [each[2:] for each in self._numbers]
-        self._low_F, self._high_F, self._center_F, self._scale_F = np.array(bounds, np.float64).reshape(-1, 4).T
 
     def encode(self, values: Sequence[Sequence[object]]) -> Inputs | None:
         """Return x_BF for rows of JSON values in the order of the input columns, or None unless all are ordinary."""
-        if not self._applies:
+        rows = self.encode_few(values)
+        return None if rows is None else np.array(rows, np.float32)
+
+    def encode_few(self, values: Sequence[Sequence[object]]) -> list[list[float]] | None:
+        """Return the rows of x_BF, of float64 still, for at most MAX_ROWS rows; None unless all are ordinary."""
+        if not self._applies or len(values) > MAX_ROWS:
             return None
-        if len(values) > MAX_ROWS:
-            return self._encode_numbers(values) if self._only_numbers else None
         rows = []
         for row in values:
             encoded = self._encode_row(row)
             if encoded is None:
                 return None
             rows.append(encoded)
-        return np.array(rows, np.float32)
-
-    def _encode_numbers(self, values: Sequence[Sequence[object]]) -> Inputs | None:
-        """Many rows of nothing but numbers, which become one array at once."""
-        flat = array("d")
-        try:
-            for row in values:
-                flat.extend(row)  # type: ignore[arg-type]
-        except (TypeError, OverflowError):
-            return None
-        given_BF = np.frombuffer(flat).reshape(len(values), -1)
-        if not ((given_BF >= self._low_F) & (given_BF <= self._high_F)).all():
-            return None
-        # What Python takes for 0 or 1 may have been false or true.
-        rows_n, columns_n = np.nonzero((given_BF == 0) | (given_BF == 1))
-        if any(
-            type(values[row][column]) is bool for row, column in zip(rows_n.tolist(), columns_n.tolist(), strict=True)
-        ):
-            return None
-        x_BF = np.zeros((len(values), self._num_inputs), np.float32)
-        x_BF[:, : len(self._numbers)] = (given_BF - self._center_F) / self._scale_F
-        return x_BF
+        return rows
 
     def _encode_row(self, row: Sequence[object]) -> list[float] | None:
-        encoded = [0.0] * self._num_inputs
-        for place, index, low, high, center, scale in self._numbers:
-            value = row[place]
-            if type(value) not in PLAIN_NUMBERS or not low <= value <= high:  # type: ignore[operator]
-                return None
-            encoded[index] = (value - center) / scale  # type: ignore[operator]
+        numbers: Any = [row[place] for place in self._places]
+        is_ordinary = (
+            PLAIN_NUMBERS.issuperset(map(type, numbers))
+            and all(map(le, self._minima, numbers))
+            and all(map(le, numbers, self._maxima))
+        )
+        if not is_ordinary:
+            return None
+        encoded = [*map(truediv, map(sub, numbers, self._centers), self._scales), *self._rest]
         for place, start, slots, divisor in self._names:
             name = row[place]
             slot = slots.get(name) if type(name) is str else None

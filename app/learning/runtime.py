@@ -146,13 +146,40 @@ class Predictor:
                 return x_BF
         return self._prepare(known, num_rows, notes)
 
+    def encode_plain(self, body: Mapping[str, Any]) -> list[list[float]] | None:
+        """Return the inputs of a few ordinary rows, given as `rows`, or as `data` with or without `columns`.
+
+        None for anything that the methods above would have to look at more closely. `answer_plain` answers them, and
+        those of others with them.
+        """
+        names, rows = self.preparation.input_names, body.get("rows")
+        if "rows" in body and ("data" in body or "columns" in body):
+            return None
+        if rows is None:
+            values, columns = body.get("data"), body.get("columns")
+            if type(values) is not list or not (columns is None or columns == list(names)):
+                return None
+            is_whole = all(type(row) is list and len(row) == len(names) for row in values)
+        else:
+            known = self.preparation.known_names
+            is_whole = type(rows) is list and all(type(row) is dict and row.keys() <= known for row in rows)
+            values = [[row.get(name) for name in names] for row in rows] if is_whole else []
+        return self._plain.encode_few(values) if is_whole and values else None
+
+    def answer_plain(self, encoded: Sequence[Sequence[float]]) -> list[Prediction] | None:
+        """Return the answers to encoded rows, or None when one of them is not a number."""
+        y_BK: NDArray[np.float32] = self._session.run(None, {"x": np.array(encoded, np.float32)})[0]
+        if not np.isfinite(y_BK).all():
+            return None
+        notes = Notes(len(encoded))
+        return self._label(y_BK, notes) if self.classes else self._value(y_BK, notes)
+
     def _predict(self, values: Sequence[Sequence[object]], notes: Notes) -> list[Prediction]:
         if not values:
             return []
         x_BF = self._plain.encode(values)
         if x_BF is None:
-            columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
-            x_BF = self._prepare(columns, len(values), notes)
+            x_BF = self._prepare_rows(values, notes)
         return self._show(self._run(x_BF, notes), notes)
 
     def _run(self, x_BF: Inputs, notes: Notes) -> NDArray[np.float32]:
@@ -163,6 +190,13 @@ class Predictor:
             notes.refuse(rows, None, "the values are too large for the model: its answer is not a number")
             notes.check()
         return y_BK
+
+    def _prepare_rows(self, values: Sequence[Sequence[object]], notes: Notes) -> Inputs:
+        numbers = self.preparation.read_numbers(values)
+        if numbers is not None:
+            return self.preparation.transform(numbers, notes)
+        columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
+        return self._prepare(columns, len(values), notes)
 
     def _prepare(self, columns: Mapping[str, Cells], num_rows: int, notes: Notes) -> Inputs:
         notes.refuse(_empty_rows(columns, num_rows), None, f"all {len(columns)} input columns are missing")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
@@ -47,6 +48,7 @@ class NotFinite(ValueError):
 
 
 PLAIN_NUMBERS = frozenset({float, int})
+PLAIN_CELLS = PLAIN_NUMBERS | {type(None)}
 PLAIN_STRINGS = frozenset({str, type(None)})
 
 Report = Callable[[int, ValueError], None]
@@ -151,14 +153,32 @@ def coerce(values: Cells, stored: str, report: Report) -> Values:
     return out
 
 
+def numbers_of(rows: Sequence[Sequence[object]]) -> NDArray[np.float64] | None:
+    """Return rows of as many cells as one array, read at once, or None unless all are finite numbers."""
+    flat = array("d")
+    try:
+        for row in rows:
+            flat.extend(row)  # type: ignore[arg-type]
+    except (TypeError, OverflowError):
+        return None
+    values_BN = np.frombuffer(flat).reshape(len(rows), -1)
+    # What became 0 or 1 may have been false or true.
+    places = zip(*np.nonzero((values_BN == 0) | (values_BN == 1)), strict=True)
+    if not np.isfinite(values_BN).all() or any(type(rows[row][column]) is bool for row, column in places):
+        return None
+    return values_BN
+
+
 def _plain(values: Sequence[object], stored: str) -> Values | None:
     """Return the column at once where nothing can go wrong: finite numbers, or strings, and no others."""
-    if stored in ("integer", "real") and PLAIN_NUMBERS.issuperset(map(type, values)):
+    if stored in ("integer", "real") and PLAIN_CELLS.issuperset(map(type, values)):
         try:
-            if all(map(math.isfinite, values)):  # type: ignore[arg-type]
-                return np.array(values, dtype=np.float64)
+            numbers = np.array(values, dtype=np.float64)
         except OverflowError:
             return None
+        # None has become NaN; a NaN that was given is no number.
+        if np.isfinite(numbers).sum() + values.count(None) == len(values):
+            return numbers
     if stored not in NUMBER_TYPES and PLAIN_STRINGS.issuperset(map(type, values)):
         out = np.empty(len(values), dtype=object)
         out[:] = values

@@ -54,10 +54,14 @@ class Measured(Predictor):
         self._note("answer_columns", (columns, num_rows, pointer), answer, num_rows, started)
         return answer
 
-    def _note(self, method: str, arguments: tuple[Any, ...], answer: Any, num_rows: int, started: float) -> None:
-        seconds = time.perf_counter() - started
+    def count(self, num_rows: int, seconds: float) -> None:
+        """Count an answer that was computed together with others."""
         if self.figures is not None:
             self.figures.seconds.add(seconds)
             self.figures.rows.add(num_rows)
+
+    def _note(self, method: str, arguments: tuple[Any, ...], answer: Any, num_rows: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self.count(num_rows, seconds)
         if self.mirror is not None:
             self.mirror(method, arguments, answer, num_rows, seconds)

@@ -12,6 +12,7 @@ from app.predictions import media
 from app.predictions.protocols import native
 from app.predictions.schemas import PredictRequest, PredictResponse
 from app.predictions.service import Served
+from app.predictions.timing import NAME, Stopwatch
 from app.settings import Settings
 from app.web import strict_json
 from app.web.routing import allow, check_json_type, router
@@ -55,16 +56,22 @@ async def predict(request: Request) -> Response:
     if wanted != media.JSON or media.content_type(request.headers) in media.TABLES:
         return await _predict_table(request, wanted)
     check_json_type(request)
-    body = strict_json.loads(await request.body())
+    content = await request.body()
+    watch = Stopwatch()
+    body = strict_json.loads(content)
     num_rows = native.num_rows(body, max_rows=settings.max_predict_rows)
+    watch.parsed()
     model, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
-    request_id = request.state.request_id
-    if num_rows <= native.WITHOUT_A_THREAD:
-        content = native.answer(model, predictor, body, request_id)
-    else:
-        content = await run_in_threadpool(native.answer, model, predictor, body, request_id)
-    request.app.state.prediction_log.take(model, request_id, body, content)
-    return Response(content, media_type="application/json")
+
+    def answer() -> bytes:
+        watch.begun()
+        predictions = native.predict(predictor, body)
+        watch.computed()
+        return native.draw(model, predictions, body.get("id", request.state.request_id))
+
+    drawn = answer() if num_rows <= native.WITHOUT_A_THREAD else await run_in_threadpool(answer)
+    request.app.state.prediction_log.take(model, request.state.request_id, body, drawn)
+    return Response(drawn, media_type="application/json", headers={NAME: watch.drawn()})
 
 
 async def _predict_table(request: Request, wanted: str) -> Response:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,13 +19,10 @@ from app.predictions.measured import Measured
 from app.predictions.shadowing import Shadow, Shadowing, Tally, merge
 from app.predictions.splitting import choose
 from app.principal import Principal
+from app.remembering import Remembered
 from app.tables import ModelVersionRow, ShadowRow
 
 log = logging.getLogger("maas")
-TRUSTED_SECONDS = 0.8
-# What is asked for all the time is looked up again before that, while the answers go on.
-FRESH_SECONDS = 0.4
-MAX_REMEMBERED = 4096
 Key = tuple[str, str | None, str]
 
 
@@ -36,7 +30,6 @@ Key = tuple[str, str | None, str]
 class Resolved:
     """What a reference meant at a moment: a version, or several with shares; `alias` tells splits apart."""
 
-    asked: float
     alias: str
     models: Mapping[int, Loadable]
     shares: Mapping[int, float]
@@ -56,8 +49,7 @@ class Served:
         self.loaded = loaded
         self._sessions = sessions
         self._read_sessions = read_sessions
-        self._resolved: dict[Key, Resolved] = {}
-        self._looking: dict[Key, asyncio.Task[Resolved]] = {}
+        self._resolved: Remembered[Key, Resolved] = Remembered()
         self._shadowing = Shadowing(lambda model: self.loaded.find(model) or self.loaded.load(model), self._keep_tally)
 
     async def predictor(self, principal: Principal, reference: str) -> tuple[Loadable, Predictor]:
@@ -66,12 +58,13 @@ class Served:
         Of a split alias it is the one that the caller sticks to, or one by chance.
         Raises: NotFound; Invalid when it is no reference; Corrupt when the stored bytes are damaged.
         """
-        found = await self._resolve(principal, reference)
+        asked = (_key(principal, reference), self._read, principal, reference)
+        found = await self._resolved.get(*asked)
         model = found.choose(principal.sticky)
         predictor = self.loaded.find(model)
         if predictor is None and model.snapshot is not None:
             # Its bytes go once there are newer ones: what is to be read is looked up at once before.
-            model = (await self._look_up(principal, reference)).choose(principal.sticky)
+            model = (await self._resolved.look(*asked)).choose(principal.sticky)
         if predictor is None:
             predictor = await run_in_threadpool(self.load, model)
         if found.shadow is not None and found.shadow.model.version != model.version:
@@ -82,38 +75,17 @@ class Served:
         """End what runs beside the requests."""
         self._shadowing.close()
 
-    async def _resolve(self, principal: Principal, reference: str) -> Resolved:
-        found = self._resolved.get((principal.project_id, principal.model, reference))
-        age = time.monotonic() - found.asked if found is not None else math.inf
-        if found is None or age > TRUSTED_SECONDS:
-            return await self._look_up(principal, reference)
-        if age > FRESH_SECONDS:
-            self._start_look_up(principal, reference)
-        return found
-
-    async def _look_up(self, principal: Principal, reference: str) -> Resolved:
-        # Who goes away must not take it along: others may wait for it, too.
-        return await asyncio.shield(self._start_look_up(principal, reference))
-
-    def _start_look_up(self, principal: Principal, reference: str) -> asyncio.Task[Resolved]:
-        """The look at the database that is under way for this reference, or a new one."""
-        key = (principal.project_id, principal.model, reference)
-        task = self._looking.get(key)
-        if task is None:
-            task = self._looking[key] = asyncio.create_task(run_in_threadpool(self._read, principal, reference))
-            task.add_done_callback(lambda done: self._remember(key, done))
-        return task
-
-    def _remember(self, key: Key, done: asyncio.Task[Resolved]) -> None:
-        del self._looking[key]
-        # A failure is told to those who wait; what was known stays true for the rest of its time.
-        if not done.cancelled() and done.exception() is None:
-            if len(self._resolved) >= MAX_REMEMBERED:
-                self._resolved.clear()
-            self._resolved[key] = done.result()
+    def at_hand(self, principal: Principal, reference: str) -> tuple[Loadable, Measured] | None:
+        """The one version that a reference means and its predictor, if nothing has to be waited for or shown around."""
+        found = self._resolved.find(_key(principal, reference), self._read, principal, reference)
+        if found is None or len(found.models) != 1 or found.shadow is not None:
+            return None
+        model = found.choose(None)
+        predictor = self.loaded.find(model) if model.snapshot is None else None
+        return (model, predictor) if predictor is not None else None
 
     def _read(self, principal: Principal, reference: str) -> Resolved:
-        asked, parsed = time.monotonic(), parse(reference)
+        parsed = parse(reference)
         with self._read_sessions.begin() as session:
             best = models.find_snapshot(session, principal, parsed.name) if parsed.alias == BEST else None
             if best is not None:
@@ -121,7 +93,7 @@ class Served:
                 model = Loadable(
                     reference, best.job_id, best.step, best.graph_sha256, best.manifest, told, principal.project_id
                 )
-                return Resolved(asked, reference, {best.step: model}, {best.step: 1.0})
+                return Resolved(reference, {best.step: model}, {best.step: 1.0})
             served = models.get_served(session, principal, parsed)
             model_id = next(iter(served.values()))[0].model_id
             shadow = models.find_shadow(session, model_id, parsed.alias) if parsed.alias is not None else None
@@ -132,7 +104,7 @@ class Served:
             row, version = shadow
             model = loadable(parsed.name, version, principal.project_id)
             beside = Shadow(row.id, model_id, row.alias, model, row.share)
-        return Resolved(asked, reference, versions, shares, beside)
+        return Resolved(reference, versions, shares, beside)
 
     def load(self, model: Loadable) -> Measured:
         """The predictor of a version, read if need be. Raises: Corrupt when the stored bytes are damaged."""
@@ -160,6 +132,10 @@ class Served:
             session.execute(
                 update(ModelVersionRow).where(*where, ModelVersionRow.status != status).values(status=status)
             )
+
+
+def _key(principal: Principal, reference: str) -> Key:
+    return principal.project_id, principal.model, reference
 
 
 def loadable(name: str, row: ModelVersionRow, project_id: str) -> Loadable:

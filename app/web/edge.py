@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
@@ -36,7 +37,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        request_id = _request_id(scope)
+        request_id = request_id_for([value for name, value in scope["headers"] if name == b"x-request-id"])
         scope.setdefault("state", {})["request_id"] = request_id
         started, status, is_complete = time.perf_counter(), 0, False
 
@@ -65,8 +66,8 @@ class Edge:
 
     def _refusal(self, scope: Scope, request_id: str) -> ASGIApp | None:
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self.hosts is not None and _without_port(host) not in self.hosts:
+        host = headers.get(b"host", b"")
+        if not is_allowed(host, self.hosts):
             return problems.render(
                 request_id,
                 path=scope["path"],
@@ -76,7 +77,7 @@ class Edge:
                 detail="The Host header names a server that this is not; see the setting MAAS_ALLOWED_HOSTS.",
             )
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and scope["method"] in UNSAFE_METHODS and origin.partition("://")[2] != host:
+        if origin and scope["method"] in UNSAFE_METHODS and origin.partition("://")[2] != host.decode("latin-1"):
             return problems.render(
                 request_id,
                 path=scope["path"],
@@ -88,16 +89,18 @@ class Edge:
         return None
 
 
-def _request_id(scope: Scope) -> str:
-    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+def request_id_for(given: list[bytes]) -> str:
+    """The id of a request: the one that the client gave, if it is one, or a new one."""
     if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
         return str(given[0], "ascii")
     return f"req_{uuid7().hex}"
 
 
-def _without_port(host: str) -> str:
-    name, bracket, _ = host.lower().partition("]")
-    return name + bracket if bracket else name.partition(":")[0]
+@lru_cache(256)
+def is_allowed(host: bytes, hosts: frozenset[str] | None) -> bool:
+    """Whether a Host header names this server, at any port."""
+    name, bracket, _ = host.decode("latin-1").lower().partition("]")
+    return hosts is None or (name + bracket if bracket else name.partition(":")[0]) in hosts
 
 
 def _add_headers(message: Message, request_id: str) -> None:

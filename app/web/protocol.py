@@ -18,18 +18,9 @@ BYTES_PER_CHUNK = 64
 FREE_CHUNKS = 1024
 
 
-def limited_protocol(settings: Settings) -> type[HttpToolsProtocol]:
-    """The protocol class for these settings."""
+class LimitedProtocol(HttpToolsProtocol):
+    """The protocol; `protocol_class` makes one with limits."""
 
-    class LimitedProtocol(_LimitedProtocol):
-        max_head_bytes = settings.max_head_bytes
-        head_timeout_seconds = settings.head_timeout_seconds
-        body_timeout_seconds = settings.body_timeout_seconds
-
-    return LimitedProtocol
-
-
-class _LimitedProtocol(HttpToolsProtocol):
     max_head_bytes: int
     head_timeout_seconds: float
     body_timeout_seconds: float
@@ -38,12 +29,15 @@ class _LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._timer: TimerHandle | None = None
+        self._deadline: float | None = None
         self._num_begun = 0
         self._is_between = True
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch(None)
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -57,7 +51,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self._in_head and not self._is_between and self._num_begun == head:
             self._num_head_bytes += len(data)
             self._check_head()
-        if self._timer is None and not self.transport.is_closing() and not self._is_answering():
+        if self._deadline is None and not self.transport.is_closing() and not self.is_answering():
             # Bytes that begin no request, such as an empty line, have ended uvicorn's own patience with idle clients.
             self._watch(self.head_timeout_seconds)
 
@@ -72,8 +66,12 @@ class _LimitedProtocol(HttpToolsProtocol):
             # After the body it would join the headers that the request was admitted with.
             self._refuse(400, "malformed-request", "Headers after the body are not read.")
             return
-        super().on_header(name, value)
-        self._num_hosts += name.lower() == b"host"
+        name = name.lower()
+        if name == b"host":
+            self._num_hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._num_head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -82,7 +80,7 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(400, "malformed-request", "A request needs exactly one Host header.")
         if self.transport.is_closing():
             return
-        super().on_headers_complete()
+        self.begin()
         self._in_head = False
         self._watch(self.body_timeout_seconds)
 
@@ -94,15 +92,31 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self._num_chunks > FREE_CHUNKS + self._num_body_bytes // BYTES_PER_CHUNK:
             self._refuse(400, "malformed-request", "The body arrives in too many tiny chunks.")
             return
-        super().on_body(body)
+        self.receive(body)
         self._watch(self.body_timeout_seconds)
 
     def on_message_complete(self) -> None:
         if self.transport.is_closing():
             return
         self._watch(None)
-        super().on_message_complete()
+        self.complete()
         self._in_head = self._is_between = True
+
+    def begin(self) -> None:
+        """Begin to answer a request, whose head is within the limits."""
+        super().on_headers_complete()
+
+    def receive(self, body: bytes) -> None:
+        """Take a piece of its body."""
+        super().on_body(body)
+
+    def complete(self) -> None:
+        """Take it that all of it has come."""
+        super().on_message_complete()
+
+    def is_answering(self) -> bool:
+        """Whether somebody works on an answer."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed-request", "This is not an HTTP request that the server can read.")
@@ -118,15 +132,28 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(431, "headers-too-large", "The request line and headers are too large.")
 
     def _watch(self, timeout_seconds: float | None) -> None:
-        if self._timer is not None:
+        """Give the client so long, from now, for what comes next; None: for ever."""
+        # The timer looks at the deadline when it rings, and is set again if that has moved: setting one for each step
+        # of each request would take longer than reading it.
+        self._deadline = None if timeout_seconds is None else self.loop.time() + timeout_seconds
+        if self._timer is None and timeout_seconds is not None:
+            self._timer = self.loop.call_later(timeout_seconds, self._ring)
+        elif self._timer is not None and self._deadline is not None and self._timer.when() > self._deadline:
             self._timer.cancel()
-        self._timer = self.loop.call_later(timeout_seconds, self._time_out) if timeout_seconds else None
+            self._timer = self.loop.call_later(timeout_seconds or 0.0, self._ring)
 
-    def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def _ring(self) -> None:
+        self._timer = None
+        left = None if self._deadline is None else self._deadline - self.loop.time()
+        if left is None:
+            return
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._ring)
+        else:
+            self._deadline = None
+            self._time_out()
 
     def _time_out(self) -> None:
-        self._timer = None
         if self.flow is not None and self.flow.read_paused:
             # The application is behind, not the client.
             self._watch(self.body_timeout_seconds)
@@ -156,3 +183,13 @@ class _LimitedProtocol(HttpToolsProtocol):
             head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+
+
+def protocol_class(base: type[LimitedProtocol], settings: Settings, **attributes: Any) -> type[LimitedProtocol]:
+    """A protocol class with the limits of these settings."""
+    limits = {
+        "max_head_bytes": settings.max_head_bytes,
+        "head_timeout_seconds": settings.head_timeout_seconds,
+        "body_timeout_seconds": settings.body_timeout_seconds,
+    }
+    return type(base.__name__, (base,), limits | attributes)

@@ -13,11 +13,10 @@ from onnx import numpy_helper
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from app import garbage
+from app import garbage, remembering
 from app.jobs import queue
 from app.jobs.lease import Beat, Lease
 from app.models import service as models
-from app.predictions import service
 from app.principal import Principal
 from app.storage import Storage
 from app.tables import JobRow, SnapshotRow
@@ -33,7 +32,7 @@ ENDINGS: dict[str, Callable[[Any, Lease], object]] = {
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """References are looked up for every request."""
-    monkeypatch.setattr(service, "TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(remembering, "TRUSTED_SECONDS", 0.0)
 
 
 def other(graph: bytes) -> bytes:
@@ -190,8 +189,8 @@ def test_weights_that_were_replaced_meanwhile_are_looked_up_again(
 ) -> None:
     gone = running.snapshot(other(trained.graph), epoch=1)
     assert ask(client).status_code == 200
-    monkeypatch.setattr(service, "TRUSTED_SECONDS", 1000.0)
-    monkeypatch.setattr(service, "FRESH_SECONDS", 1000.0)
+    monkeypatch.setattr(remembering, "TRUSTED_SECONDS", 1000.0)
+    monkeypatch.setattr(remembering, "FRESH_SECONDS", 1000.0)
     app.state.served.loaded._drop(lambda key: True)
     running.snapshot(trained.graph, epoch=2)
     app.state.storage.path(gone).unlink()

@@ -32,16 +32,16 @@ def num_rows(body: Any, *, max_rows: int) -> int:
         raise _invalid(f"/{member}", "Expected an array with at least one row.")
     if not isinstance(body.get("columns", []), list):
         raise _invalid("/columns", "Expected an array of column names.")
-    if "id" in body and not (isinstance(body["id"], str) and 0 < len(body["id"]) <= MAX_ID):
+    if "id" in body and not is_id(body["id"]):
         raise _invalid("/id", f"Expected a string of at most {MAX_ID} characters.")
     if len(rows) > max_rows:
         raise TooLarge(f"A request may hold {max_rows} rows; this one has {len(rows)}.")
     return len(rows)
 
 
-def answer(model: Loadable, predictor: Predictor, body: dict[str, Any], request_id: str) -> bytes:
-    """The answer to a checked request. Raises: Invalid pointing at each value that cannot be used."""
-    return draw(model, predict(predictor, body), body.get("id", request_id))
+def is_id(value: object) -> bool:
+    """Whether a client may call a prediction so."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID
 
 
 def predict(predictor: Predictor, body: dict[str, Any]) -> list[Prediction]:
