@@ -18,6 +18,7 @@ COUNTS = {
     "port",
     "workers",
     "max_predict_rows",
+    "log_queue_rows",
     "max_columns",
     "max_cells",
     "worker_slots",
