@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from fastapi import Response
@@ -133,7 +134,8 @@ def metrics(request: Request, caller: Caller, session: InSession) -> Response:
     )
     jobs = {row.status: row.num for row in session.execute(query)}
     running = session.scalars(select(JobRow).where(JobRow.project_id == caller.project_id, JobRow.status == "running"))
-    exposed = Exposed(figures.registry, loaded.figures.families(caller.project_id), jobs, running.all())
+    of_models = chain(loaded.figures.families(caller.project_id), request.app.state.drifts.families(caller.project_id))
+    exposed = Exposed(figures.registry, of_models, jobs, running.all())
     content: bytes = generate_latest(exposed)  # type: ignore[no-untyped-call]
     return Response(content, media_type=CONTENT_TYPE_LATEST)
 

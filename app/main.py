@@ -23,6 +23,8 @@ from app.jobs.routes import routes as jobs
 from app.learning import specs as learning_specs
 from app.models.evaluation_routes import routes as evaluations
 from app.models.routes import routes as models
+from app.predictions.drift import Drifts
+from app.predictions.drift_routes import routes as drifts
 from app.predictions.express import Express
 from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
@@ -50,7 +52,21 @@ from app.web.routing import PolicyRoute, check_policies
 # Routes are tried in this order, so the one that is called most comes first.
 FEATURES = (
     *(predictions, inference, scoring, jobs, curves, batches, datasets, tables, versions, uploads),
-    *(models, aliases, gates, shadows, logs, evaluations, measuring, specs, studies, trials, accounts, health.routes),
+    *(
+        models,
+        aliases,
+        gates,
+        shadows,
+        logs,
+        drifts,
+        evaluations,
+        measuring,
+        specs,
+        studies,
+        trials,
+        accounts,
+        health.routes,
+    ),
 )
 
 
@@ -99,6 +115,7 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.served = Served(sessions, read_sessions, loaded)
     state.statistics = Statistics()
     state.metrics = health.Metrics()
+    state.drifts = Drifts()
     state.prediction_log = PredictionLog(
         sessions, read_sessions, max_rows=settings.log_queue_rows, registry=state.metrics.registry
     )

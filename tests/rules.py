@@ -85,6 +85,7 @@ USES_DATABASE = {
     "garbage": "what the database names",
     "worker": "opens the transactions of its jobs",
     "predictions.describing": "finds what a reference means",
+    "predictions.drift": "reads logged rows and the profile of a data set",
     "accounts.authenticator": "a busy database must not refuse a good key",
     "accounts.bootstrap": "the first key, before there is anybody to ask",
     "web.routing": "the transaction of a request",

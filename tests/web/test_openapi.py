@@ -78,6 +78,7 @@ OPERATIONS = {
     "get_job_evaluation": "get /v1/jobs/{job_id}/evaluation",
     "predict_dataset": "post /v1/predictions",
     "put_model_log": "put /v1/models/{name}/log",
+    "get_model_drift": "get /v1/models/{name}/versions/{version}/drift",
     "get_model_log_rule": "get /v1/models/{name}/log/rule",
     "list_model_log": "get /v1/models/{name}/log",
     "delete_model_log": "delete /v1/models/{name}/log",
