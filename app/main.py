@@ -30,6 +30,7 @@ from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
 from app.predictions.log_routes import routes as logs
 from app.predictions.prediction_log import PredictionLog
+from app.predictions.room import Room
 from app.predictions.routes import routes as predictions
 from app.predictions.scoring_routes import routes as scoring
 from app.predictions.service import Served
@@ -113,6 +114,7 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.authenticate = Authenticator(sessions, read_sessions)
     loaded = LoadedModels(storage, budget_bytes=settings.model_cache_bytes)
     state.served = Served(sessions, read_sessions, loaded)
+    state.room = Room(max_waiting=settings.max_waiting_predictions, wait_seconds=settings.prediction_wait_seconds)
     state.statistics = Statistics()
     state.metrics = health.Metrics()
     state.drifts = Drifts()

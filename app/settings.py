@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     upload_expiry_seconds: float = Field(
         86400, ge=1, le=10**8, description="How long a resumable upload is kept after its last byte."
     )
+    max_waiting_predictions: int = Field(
+        64, ge=0, le=10**5, description="Predictions of many rows that may wait for a core in one API process."
+    )
+    prediction_wait_seconds: float = Field(10, gt=0, le=600, description="How long one of them waits before 503.")
     max_wait_seconds: float = Field(60, ge=0, le=600, description="Longest time `Prefer: wait` holds a request.")
 
     inline_ingest_bytes: int = Field(

@@ -18,6 +18,7 @@ COUNTS = {
     "port",
     "workers",
     "max_predict_rows",
+    "max_waiting_predictions",
     "log_queue_rows",
     "max_columns",
     "max_cells",

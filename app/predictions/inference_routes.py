@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import Path, Response
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app import __version__, health
@@ -32,7 +31,7 @@ from app.predictions.inference_schemas import (
 from app.predictions.loaded import Loadable
 from app.predictions.media import content_type
 from app.predictions.protocols import inference
-from app.predictions.protocols.native import WITHOUT_A_THREAD
+from app.predictions.room import Room
 from app.predictions.service import Served
 from app.predictions.statistics import Statistics, nothing_yet
 from app.principal import Principal
@@ -187,9 +186,8 @@ async def infer(request: Request) -> Response:
     read_ns = time.perf_counter_ns() - started
     model, predictor = await served.predictor(request.state.principal, reference)
     ready = time.perf_counter_ns()
-    if asked.num_rows <= WITHOUT_A_THREAD:
-        return _answer(request, asked, model, predictor, ready, read_ns)
-    return await run_in_threadpool(_answer, request, asked, model, predictor, ready, read_ns)
+    room: Room = request.app.state.room
+    return await room.compute(asked.num_rows, _answer, request, asked, model, predictor, ready, read_ns)
 
 
 def _read(request: Request, body: bytes, max_rows: int) -> inference.Inference:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Response
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.predictions import media
 from app.predictions.protocols import native
+from app.predictions.room import Room
 from app.predictions.schemas import PredictRequest, PredictResponse
 from app.predictions.service import Served
 from app.predictions.timing import NAME, Stopwatch
@@ -52,6 +52,7 @@ async def predict(request: Request) -> Response:
     """Predict: a label with probabilities, or a value, for each row, in their order; JSON or files, in and out."""
     settings: Settings = request.app.state.settings
     served: Served = request.app.state.served
+    room: Room = request.app.state.room
     wanted = media.wanted(request.headers)
     if wanted != media.JSON or media.content_type(request.headers) in media.TABLES:
         return await _predict_table(request, wanted)
@@ -69,7 +70,7 @@ async def predict(request: Request) -> Response:
         watch.computed()
         return native.draw(model, predictions, body.get("id", request.state.request_id))
 
-    drawn = answer() if num_rows <= native.WITHOUT_A_THREAD else await run_in_threadpool(answer)
+    drawn = await room.compute(num_rows, answer)
     request.app.state.prediction_log.take(model, request.state.request_id, body, drawn)
     return Response(drawn, media_type="application/json", headers={NAME: watch.drawn()})
 
@@ -78,13 +79,16 @@ async def _predict_table(request: Request, wanted: str) -> Response:
     """The same where a file comes in, or is to come out."""
     settings: Settings = request.app.state.settings
     served: Served = request.app.state.served
+    room: Room = request.app.state.room
     content = await request.body()
     question = await media.read_table(request, content)
     body: dict[str, Any] = {}
     if question is None:
         check_json_type(request)
         body = strict_json.loads(content)
-        native.num_rows(body, max_rows=settings.max_predict_rows)
+        num_rows = native.num_rows(body, max_rows=settings.max_predict_rows)
+    else:
+        num_rows = question.num_rows
     model, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
     id = body.get("id", request.state.request_id)
 
@@ -92,4 +96,5 @@ async def _predict_table(request: Request, wanted: str) -> Response:
         predictions = native.predict(predictor, body) if question is None else question.answer(predictor, {})
         return native.draw(model, predictions, id) if wanted == media.JSON else media.draw(wanted, predictions)
 
-    return Response(await run_in_threadpool(answer), media_type=wanted, headers={MODEL: model.reference})
+    drawn = await room.compute(num_rows, answer)
+    return Response(drawn, media_type=wanted, headers={MODEL: model.reference})

@@ -6,15 +6,14 @@ from typing import Any
 
 from fastapi import Response
 from fastapi.responses import PlainTextResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app import __version__, health
 from app.errors import Invalid
 from app.predictions.media import read_table
 from app.predictions.protocols import scoring
-from app.predictions.protocols.native import WITHOUT_A_THREAD
 from app.predictions.protocols.questions import Question
+from app.predictions.room import Room
 from app.predictions.scoring_schemas import InstancesRequest, InvocationsRequest, PredictionsResponse
 from app.predictions.service import Served
 from app.settings import Settings
@@ -105,5 +104,6 @@ async def _answer(
     def answer() -> bytes:
         return scoring.draw(question.answer(predictor, options, pointer=pointer))
 
-    content = answer() if question.num_rows <= WITHOUT_A_THREAD else await run_in_threadpool(answer)
+    room: Room = request.app.state.room
+    content = await room.compute(question.num_rows, answer)
     return Response(content, media_type="application/json")

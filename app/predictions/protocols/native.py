@@ -14,7 +14,6 @@ from app.predictions.protocols import options
 
 MEMBERS = frozenset({"rows", "columns", "data", "id"}) | options.NAMES
 MAX_ID = 256
-WITHOUT_A_THREAD = 64  # rows that take less time to answer than a thread takes to be found
 
 
 def num_rows(body: Any, *, max_rows: int) -> int:
