@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from app.learning import train, weights
 from app.learning.errors import LearningError
@@ -266,3 +267,19 @@ def test_the_numbers_in_a_message_are_finite(dataset: dict[str, Any]) -> None:
 def test_learning_errors_carry_their_code_and_pointer() -> None:
     error = LearningError("No.", pointer="/target")
     assert (error.code, error.errors) == ("invalid-training", [{"pointer": "/target", "detail": "No."}])
+
+
+def test_numbers_that_slow_processors_down_are_taken_for_0_while_a_network_learns(tmp_path: Path) -> None:
+    def is_flushed() -> bool:
+        return bool((torch.full((1,), 1e-40) * 1.0 == 0).item())
+
+    seen: list[bool] = []
+    dataset = write_dataset(
+        tmp_path / "d.parquet", {"x": "real", "y": "real"}, {"x": [1.0, 2.0] * 50, "y": [3.0, 5.0] * 50}
+    )
+    # Snapshots open sessions of another library, which undo it for their thread.
+    request = {"dataset": dataset, "target": "y", "params": {"epochs": 5, "hidden": [4]}, "checkpoint_seconds": 1e-3}
+    train.run(request, folder=tmp_path, emit=lambda message: None, control=lambda: seen.append(is_flushed()))
+    assert len(seen) >= 5
+    assert all(seen)
+    assert not is_flushed()
