@@ -5,7 +5,7 @@ Run as `python -m benchmarks.serving [--network 30-128-128-2] [--seconds 3] [--r
 metrics on. `j` sends JSON rows, `b` raw float32 rows (ours: binary tensors of the Open Inference Protocol); the
 number of rows follows, and `c` with the number of connections. Rounds are interleaved; a ratio is the median over
 rounds of ours divided by theirs in the same round. `us` is the server's CPU time for a request. A peer runs
-`benchmarks/peers/NAME.py` with its own interpreter.
+`benchmarks/peers/NAME_peer.py` with its own interpreter.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _ours(server: Server, sizes: list[int]) -> Target:
 
 def _start(name: str, python: str, network: str, started: list[subprocess.Popen[bytes]]) -> Target:
     port = free_port()
-    file = FOLDER / f"{name}.py" if name in ("noop", "eager") else FOLDER / "peers" / f"{name}.py"
+    file = FOLDER / f"{name}.py" if name in ("noop", "eager") else FOLDER / "peers" / f"{name}_peer.py"
     process = subprocess.Popen([python, str(file), str(port), network], env=ENVIRONMENT)
     started.append(process)
 
