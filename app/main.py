@@ -125,6 +125,7 @@ def _open(api: FastAPI, settings: Settings) -> None:
     state.express = Express(
         state.served,
         state.prediction_log,
+        max_rows=settings.max_predict_rows,
         remembered=state.authenticate.remembered,
         parse=strict_json.plain,
         observe=partial(state.metrics.observe, {"method": "POST", "route": route}, 200),

@@ -23,7 +23,7 @@ from app import database
 from app.accounts.bootstrap import KEY_FILE, ensure_admin_key
 from app.main import create_app
 from app.settings import Settings, SettingsError
-from app.web.express import ExpressProtocol
+from app.web.express import express_protocol
 from app.web.protocol import LimitedProtocol, protocol_class
 
 log = logging.getLogger("maas")
@@ -63,11 +63,8 @@ def serve_api(settings: Settings, listener: socket.socket) -> None:
     app = create_app(settings)
     # What exists by now stays: the garbage collector need not look at it again and again.
     gc.freeze()
-    express = {"lane": app.state.express, "hosts": settings.hosts}
     protocol = (
-        protocol_class(ExpressProtocol, settings, **express)
-        if settings.express
-        else protocol_class(LimitedProtocol, settings)
+        express_protocol(app.state.express, settings) if settings.express else protocol_class(LimitedProtocol, settings)
     )
     config = uvicorn.Config(
         app,

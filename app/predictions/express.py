@@ -59,12 +59,14 @@ class Express:
         served: Served,
         log: PredictionLog,
         *,
+        max_rows: int,
         remembered: Callable[[str], Principal | None],
         parse: Callable[[bytes], dict[str, Any] | None],
         observe: Callable[[float], None],
     ) -> None:
         self._served, self._log, self._remembered = served, log, remembered
         self._parse, self._observe = parse, observe
+        self._max_rows = max_rows
         self._references: dict[bytes, str | None] = {}
         self._taken: list[Taken] = []
 
@@ -93,7 +95,7 @@ class Express:
         model, predictor = found
         rows = predictor.encode_plain(question)
         id = question.get("id", request_id)
-        if rows is None or not native.is_id(id):
+        if rows is None or len(rows) > self._max_rows or not native.is_id(id):
             return False
         if not self._taken:
             asyncio.get_running_loop().call_soon(self.flush)

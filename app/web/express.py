@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from app.settings import Settings
 from app.web.edge import DEFAULT_HEADERS, is_allowed, request_id_for
-from app.web.protocol import LimitedProtocol
+from app.web.protocol import LimitedProtocol, protocol_class
 
 MAX_BODY_BYTES = 64 * 1024
 JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -67,6 +68,7 @@ class ExpressProtocol(LimitedProtocol):
 
     lane: Lane
     hosts: frozenset[str] | None
+    max_body_bytes: int
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -109,7 +111,7 @@ class ExpressProtocol(LimitedProtocol):
         """What is asked for, if the head of the request is as usual as can be."""
         length = self._length
         is_free = (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
-        if not is_free or length is None or not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
+        if not is_free or length is None or not length.isdigit() or int(length[:12]) > self.max_body_bytes:
             return None
         self._began = perf_counter()
         usual = self._usual
@@ -199,3 +201,9 @@ class ExpressProtocol(LimitedProtocol):
 def _drawn(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """The headers that the server adds to all answers: the date, which changes once a second."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+def express_protocol(lane: Lane, settings: Settings) -> type[LimitedProtocol]:
+    """The protocol class with this lane and the limits of these settings."""
+    max_body_bytes = min(MAX_BODY_BYTES, settings.max_predict_bytes)
+    return protocol_class(ExpressProtocol, settings, lane=lane, hosts=settings.hosts, max_body_bytes=max_body_bytes)

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -16,7 +17,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from app.web.express import ExpressProtocol
+from app.settings import load
+from app.web.express import express_protocol
 from app.web.protocol import LimitedProtocol, protocol_class
 from tests.sockets import Line
 from tests.trained import ROW
@@ -70,8 +72,7 @@ def lane(app: FastAPI) -> Seen:
 
 @pytest.fixture
 def express(app: FastAPI, lane: Seen, version: int) -> Iterator[Serving]:
-    settings = app.state.settings
-    serving = Serving(app, protocol_class(ExpressProtocol, settings, lane=lane, hosts=settings.hosts))
+    serving = Serving(app, express_protocol(lane, app.state.settings))
     yield serving
     serving.end()
 
@@ -161,6 +162,23 @@ def test_the_lane_answers_as_the_ordinary_way_does(
     if theirs.headers["content-type"].endswith("json"):
         assert body_of(mine) == body_of(theirs)
     assert lane.num_taken - before == (name in TAKEN)
+
+
+def test_the_limits_of_predictions_are_those_of_the_lane(
+    app: FastAPI, lane: Seen, admin_key: str, ordinary: Serving, tmp_path: Path
+) -> None:
+    small = load(environ={}, data_dir=tmp_path, max_predict_bytes=1024)
+    lane.lane._max_rows = 2
+    serving = Serving(app, express_protocol(lane, small))
+    try:
+        warm(serving, admin_key)
+        before = lane.num_taken
+        with calling(serving, admin_key) as http:
+            for content in (rows(ROW, ROW), rows(*[ROW] * 3), rows(ROW, id="x" * 200) + b" " * 1024):
+                http.post(PATH, content=content, headers=JSON)
+        assert lane.num_taken - before == 1
+    finally:
+        serving.end()
 
 
 def request(content: bytes, key: str, *, path: str = PATH, more: str = "") -> bytes:
