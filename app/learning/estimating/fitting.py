@@ -20,7 +20,7 @@ SHARES = 256
 LESS, MORE = 0.6, 1.3
 SURE = 1.15
 # A heap from which tensors come and go is soon in pieces: so many times what they are has been seen to be taken.
-IN_PIECES = 1.7
+IN_PIECES = 2.2
 # Columns and their copies as they are read, taken, filled in and scaled; then inputs, shuffled and kept.
 CELL_BYTES, INPUT_BYTES = 56, 12
 
