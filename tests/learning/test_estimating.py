@@ -112,7 +112,8 @@ def footprint(batch_size: int, **params: Any) -> int:
 
 def test_the_largest_network_is_counted_without_allocating_it() -> None:
     # In a process of its own, whose peak nobody else has set, and after all has been imported.
-    count = "from tests.learning.test_estimating import *; footprint(64, hidden=[8]); meter = Meter(); "
+    count = "from app.learning.memory import Meter; from tests.learning.test_estimating import footprint; "
+    count += "footprint(64, hidden=[8]); meter = Meter(); "
     count += "print(footprint(64, hidden=[60_000, 60_000]), meter.peak_bytes())"
     told = subprocess.run([sys.executable, "-c", count], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     counted, allocated = map(int, told.stdout.split())
