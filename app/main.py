@@ -141,4 +141,6 @@ async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     yield
     api.state.prediction_log.stop()
     api.state.served.close()
+    await api.state.served.settle()
+    await api.state.authenticate.settle()
     api.state.engine.dispose()

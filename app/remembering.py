@@ -47,6 +47,10 @@ class Remembered(Generic[Key, Value]):
         # Who goes away must not take it along: others may wait for it, too.
         return await asyncio.shield(self._start(key, look, *arguments))
 
+    async def settle(self) -> None:
+        """Wait for the looks that are under way: their connections must be back before the pool is closed."""
+        await asyncio.gather(*self._looking.values(), return_exceptions=True)
+
     def _start(self, key: Key, look: Callable[..., Value], *arguments: Any) -> asyncio.Task[Value]:
         """The look that is under way, or a new one."""
         task = self._looking.get(key)

@@ -31,6 +31,10 @@ class Authenticator:
         """The principal, if it was found less than a second ago."""
         return self._principals.find(_digest(token), self._load, token)
 
+    async def settle(self) -> None:
+        """Wait for the looks at the database that are under way."""
+        await self._principals.settle()
+
     def _load(self, token: str) -> Principal:
         key_id, secret = service.split_token(token)
         with self._read_sessions.begin() as session:

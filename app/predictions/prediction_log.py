@@ -143,7 +143,7 @@ def _rows_of(answered: Answered) -> list[dict[str, Any]]:
             "request_id": _text(request_id),
             "row": row,
             "inputs": {_text(k): _storable(v) for k, v in inputs.items() if k not in answered.rule.leave_out},
-            "output": output,
+            "output": _cleaned(output),
             "created_at": logged_at,
         }
         for row, (inputs, output) in enumerate(zip(_inputs(answered), answer["predictions"], strict=True))
@@ -155,6 +155,15 @@ def _storable(value: Any) -> Any:
     if isinstance(value, list | dict):
         value = json.dumps(value)
     return _text(value) if isinstance(value, str) else value
+
+
+def _cleaned(value: Any) -> Any:
+    """An answer as every database takes it: its warnings repeat names that the client has made up."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    return {_text(k): _cleaned(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _text(text: str) -> str:

@@ -75,6 +75,10 @@ class Served:
         """End what runs beside the requests."""
         self._shadowing.close()
 
+    async def settle(self) -> None:
+        """Wait for the looks at the database that are under way."""
+        await self._resolved.settle()
+
     def at_hand(self, principal: Principal, reference: str) -> tuple[Loadable, Measured] | None:
         """The one version that a reference means and its predictor, if nothing has to be waited for or shown around."""
         found = self._resolved.find(_key(principal, reference), self._read, principal, reference)

@@ -63,6 +63,8 @@ class Serving:
         """Stop it."""
         self.server.should_exit = True
         self.thread.join(20)
+        # A look at the database that was under way is over soon; without a lifespan nobody waits for it.
+        time.sleep(0.1)
 
 
 @pytest.fixture
