@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 
 # Below this version SQLite's WAL mode can corrupt a database (the WAL-reset bug).
 SAFE_WAL_VERSION = (3, 51, 3)
@@ -82,6 +84,17 @@ def _refuse_lossy_postgres(engine: Engine) -> None:
     if lossy:
         engine.dispose()
         raise DatabaseError(f"Postgres would lose acknowledged writes: set {', '.join(lossy)} to on.")
+
+
+def close(engine: Engine, *, wait_seconds: float = 5.0) -> None:
+    """Close all connections; those in use, as by a thread whose caller was cancelled, when they are given back.
+
+    What is given back to a pool after `dispose` is left to the garbage collector, which closes nothing in good order.
+    """
+    last = time.monotonic() + wait_seconds
+    while isinstance(engine.pool, QueuePool) and engine.pool.checkedout() and time.monotonic() < last:
+        time.sleep(0.005)
+    engine.dispose()
 
 
 def describe(engine: Engine) -> dict[str, str]:

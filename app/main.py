@@ -143,4 +143,4 @@ async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     api.state.served.close()
     await api.state.served.settle()
     await api.state.authenticate.settle()
-    api.state.engine.dispose()
+    database.close(api.state.engine)

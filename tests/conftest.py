@@ -98,7 +98,7 @@ def app(settings: Settings) -> Iterator[FastAPI]:
     """The application in this process, without a worker."""
     app = create_app(settings)
     yield app
-    app.state.engine.dispose()
+    database.close(app.state.engine)
 
 
 @pytest.fixture

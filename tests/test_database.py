@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app import database
@@ -124,7 +124,7 @@ def test_times_come_back_in_utc_and_naive_ones_are_refused(sessions: Sessions) -
 
 def test_an_acknowledged_commit_survives_kill(settings: Settings, engine: Engine) -> None:
     program = (
-        "import os, signal, sys; from sqlalchemy import text; from app import database\n"
+        "import os, signal, sys; from sqlalchemy import event, text; from app import database\n"
         "engine = database.connect(sys.argv[1])\n"
         "insert = text(\"INSERT INTO projects VALUES ('proj_k', 'k', '2026-01-01 00:00:00')\")\n"
         "with engine.begin() as connection: connection.execute(insert)\n"
@@ -156,6 +156,25 @@ def test_a_postgres_that_came_back_is_used_again(server: Postgres) -> None:
         with engine.connect() as connection:
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
         engine.dispose()
+
+
+def test_a_connection_in_use_is_closed_once_it_is_given_back(settings: Settings) -> None:
+    engine = database.connect(settings.url)
+    closed, taken = [], threading.Event()
+    event.listen(engine, "close", lambda connection, _: closed.append(connection))
+
+    def look() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+            taken.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    assert taken.wait(10)
+    database.close(engine)
+    thread.join()
+    assert closed
 
 
 @pytest.mark.usefixtures("sqlite_only")
