@@ -9,10 +9,15 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --override requirements/overrides.txt \
-	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --extra postgres
+# What makes typed clients, for the tests: apart, because it wants another typer than we do.
+GENERATORS := $(VENV)/generators
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
+	--custom-compile-command 'make lock'
+PROJECT := pyproject.toml --override requirements/overrides.txt --extra postgres
 
-.PHONY: setup run demo check lint test test-sqlite test-postgres migrate lock clean
+LOCK_NODE := npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+
+.PHONY: setup generators run demo check lint test test-sqlite test-postgres migrate lock clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -30,6 +35,22 @@ $(STAMP): pyproject.toml requirements/torch.txt requirements/dev.txt
 	fi
 	touch $(STAMP)
 
+generators: $(GENERATORS)/python/.installed $(GENERATORS)/node/.installed
+
+# Where these cannot be installed, the tests that need them are left out, with the reason; where CI is set, they fail.
+$(GENERATORS)/python/.installed: requirements/generators.txt | $(STAMP)
+	$(BIN)/python -m venv --clear $(@D)
+	if $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<; then \
+		touch $@; \
+	fi
+
+$(GENERATORS)/node/.installed: requirements/node/package.json requirements/node/package-lock.json
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	if command -v npm >/dev/null && npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel error; then \
+		touch $@; \
+	fi
+
 run: setup
 	$(BIN)/maas serve --data-dir $(DATA_DIR)
 
@@ -43,10 +64,10 @@ lint: setup
 
 test: test-sqlite test-postgres
 
-test-sqlite: setup
+test-sqlite: setup generators
 	$(BIN)/pytest -n $(WORKERS)
 
-test-postgres: setup
+test-postgres: setup generators
 	$(BIN)/pytest -n $(WORKERS) --database postgres
 
 check: lint test
@@ -54,10 +75,12 @@ check: lint test
 migrate: setup
 	$(BIN)/maas migrate --data-dir $(DATA_DIR)
 
-# Pins everything but torch for Python 3.11; run it after a change of dependencies in pyproject.toml.
+# Pins everything but torch for Python 3.11; run it after a change of dependencies in pyproject.toml or package.json.
 lock: setup
-	$(COMPILE) --output-file requirements/core.txt
-	$(COMPILE) --group dev --output-file requirements/dev.txt
+	$(COMPILE) $(PROJECT) --output-file requirements/core.txt
+	$(COMPILE) $(PROJECT) --group dev --output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:generators --output-file requirements/generators.txt
+	$(LOCK_NODE) --prefix requirements/node
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

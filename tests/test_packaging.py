@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, "generators"])
 def test_a_lock_holds_no_torch_no_cuda_no_index_and_no_path(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     assert not [pin for pin in pins(name) if re.match(r"torch|nvidia|triton$|cuda", pin)]
@@ -53,6 +54,23 @@ def test_a_lock_pins_every_dependency_but_torch(name: str) -> None:
     wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["postgres"]]
     names = {re.split(r"[\[<>=;\s]", each)[0].replace("_", "-") for each in wanted}
     assert names - {"torch"} <= set(pins(name))
+
+
+def test_the_lock_of_the_generators_in_node_holds_versions_and_digests_but_no_registry() -> None:
+    folder = ROOT / "requirements" / "node"
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert locked.pop("")["dependencies"] == wanted
+    for name, pin in wanted.items():
+        assert locked[f"node_modules/{name}"]["version"] == pin
+    for name, package in locked.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
+
+
+def test_the_generators_are_installed_before_any_test_runs() -> None:
+    assert "requirements/generators.txt" in dry_run("test", f"GENERATORS={ROOT / 'none'}")
+    assert "npm ci" in dry_run("test", f"GENERATORS={ROOT / 'none'}")
 
 
 def test_torch_is_pinned_apart_to_the_version_that_is_installed() -> None:
@@ -148,11 +166,11 @@ def test_ci_is_a_program_that_bash_can_read() -> None:
 def test_the_makefile_is_read_by_make_and_setup_has_nothing_to_do_twice(tmp_path: Path) -> None:
     stamp = tmp_path / "stamp"
     stamp.touch()
-    done = subprocess.run(
-        ["make", "--dry-run", "setup", f"STAMP={stamp}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "Nothing to be done" in done.stdout
-    stale = ["make", "--dry-run", "setup", f"STAMP={tmp_path / 'none'}"]
-    assert (
-        "requirements/torch.txt" in subprocess.run(stale, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    )
+    assert "Nothing to be done" in dry_run("setup", f"STAMP={stamp}")
+    assert "requirements/torch.txt" in dry_run("setup", f"STAMP={tmp_path / 'none'}")
+
+
+def dry_run(target: str, *variables: str) -> str:
+    """What make would run."""
+    command = ["make", "--dry-run", target, *variables]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
