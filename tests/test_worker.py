@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +59,16 @@ def test_only_a_counter_that_stood_still_for_the_whole_lease_expires(steps: list
         reads += 1
         expired = reaper.silent([(LEASE, seq)], now) != []
         assert expired == (now - moved_at >= 10 and reads >= 3)
+
+
+def test_the_launcher_keeps_arrow_from_importing_pandas_and_nobody_else() -> None:
+    code = (
+        "import sys; from app.jobs.executors import child; child.preload()\n"
+        "import pyarrow; pyarrow.array(['a', 'b'])\n"
+        "assert 'pandas' not in sys.modules\n"
+        "import pandas; pandas.Series([1])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,29 @@ def preload() -> None:
     from app.learning.estimating import estimate  # noqa: F401
 
     train.preload()
+    _keep_arrow_from_pandas()
+
+
+def _keep_arrow_from_pandas() -> None:
+    """Have Arrow find no pandas: where one is installed, every child would import it, which takes longer than loading.
+
+    Arrow looks once a process. Specs of other packages may import pandas themselves; tables of Arrow cannot become its
+    frames then, but no spec is shown any.
+    """
+    import pyarrow
+
+    absent = _Absent()
+    sys.meta_path.insert(0, absent)
+    try:
+        pyarrow.array([""])
+    finally:
+        sys.meta_path.remove(absent)
+
+
+class _Absent(MetaPathFinder):
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
 
 
 def main(folder: Path, *, control_fd: int, report_fd: int, log_fd: int, launcher_pid: int) -> NoReturn:
