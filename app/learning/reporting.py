@@ -28,7 +28,8 @@ class Watched(Protocol):
     """What a reporter needs to know of a training, or of whatever goes on in steps and epochs.
 
     `losses` are those of the steps since the reporter looked, which empties it. `epoch` counts complete epochs of
-    `num_rows` rows; `epoch_values` are the figures of the last one. `stops_early`: it may end before `num_epochs`.
+    `num_rows` rows; `epoch_values` are the figures of the last one. `stops_early`: it may end before `num_epochs`;
+    `is_even`: its epochs take about the same time; `seconds_allowed`: by its own rules it takes no longer from now on.
     """
 
     @property
@@ -47,6 +48,10 @@ class Watched(Protocol):
     def num_rows(self) -> int: ...
     @property
     def stops_early(self) -> bool: ...
+    @property
+    def is_even(self) -> bool: ...
+    @property
+    def seconds_allowed(self) -> float: ...
     @property
     def epoch_values(self) -> Mapping[str, float]: ...
     def checkpoint(self) -> tuple[Tensors, dict[str, Any]]: ...
@@ -90,7 +95,7 @@ class Reporter:
         """Start the clock of a training, which may have been resumed."""
         now = time.monotonic()
         self.emit({"type": "phase", "phase": "training"})
-        self._pace = Pace(self._validation_rows / max(1, training.num_rows))
+        self._pace = Pace(self._validation_rows / max(1, training.num_rows), is_even=training.is_even)
         self._first_step = self._told_step = training.step
         self._told_at = now
         self._is_warm = False
@@ -212,7 +217,7 @@ class Reporter:
         if self._closing_since is not None:
             return max(0.0, closing - (now - self._closing_since))
         steps = pace * (training.num_epochs - _epochs(training))
-        return max(0.0, min(steps, self.wall_seconds - self.seconds())) + closing
+        return max(0.0, min(steps, self.wall_seconds - self.seconds(), training.seconds_allowed)) + closing
 
     def save(self, training: Watched) -> None:
         """Write a checkpoint, tell it, and remove all but the last two."""

@@ -67,3 +67,21 @@ def test_nothing_is_said_before_there_is_something_to_judge_by() -> None:
     pace.step(1.0, 0.05)
     assert pace.seconds_per_epoch(2.0, 0.05) is None
     assert pace.seconds_per_epoch(2.0, 0.10) == pytest.approx(1.0 / 0.05 * 1.1)
+
+
+def test_the_mean_is_the_pace_where_epochs_are_not_alike() -> None:
+    lengths = [0.2, 0.2, 0.2, 9.0, 0.2] * 8
+    now, told = 0.0, {}
+    even, uneven = Pace(0.3), Pace(0.3, is_even=False)
+    for epoch, seconds in enumerate(lengths):
+        for pace in (even, uneven):
+            pace.step(now, epoch)
+        now += seconds
+        for pace in (even, uneven):
+            pace.epoch(now, epoch + 1)
+        told[epoch + 1] = [
+            (pace.seconds_per_epoch(now, epoch + 1) or 0) * (len(lengths) - epoch - 1) for pace in (even, uneven)
+        ]
+    left = sum(lengths[10:])
+    assert told[10][0] < 0.3 * left
+    assert told[10][1] == pytest.approx(left, rel=0.01)

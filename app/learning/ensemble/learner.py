@@ -35,7 +35,9 @@ Poll = Callable[["Ensemble"], str | None]
 class Ensemble:
     """A training of several members in rounds; steps are those of all networks, an epoch is one that has ended."""
 
-    stops_early = True
+    # Each network may, but the many of them take about what was foreseen; and one takes many times as long as another.
+    stops_early = False
+    is_even = False
 
     def __init__(self, prepared: Sequence[Prepared], params: EnsembleParams, folder: Path, *, processes: int) -> None:
         self.params = params
@@ -135,6 +137,11 @@ class Ensemble:
     def seconds(self) -> float:
         """The time that all attempts have taken."""
         return self._seconds_before + time.monotonic() - self._started
+
+    @property
+    def seconds_allowed(self) -> float:
+        """What is left of the budget."""
+        return max(0.0, self.params.budget_seconds - self.seconds)
 
     @staticmethod
     def _steps_of(committee: Committee, number: int) -> int:
