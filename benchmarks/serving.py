@@ -128,7 +128,7 @@ def _start(name: str, python: str, network: str, started: list[subprocess.Popen[
 def _body(target: Target, kind: str, x_BF: Any) -> tuple[bytes, dict[str, str]]:
     headers = target.headers[kind]
     if kind == "j":
-        return json.dumps({"data": x_BF.round(4).astype(float).tolist()}).encode(), headers
+        return json.dumps({"data": x_BF.astype(float).round(4).tolist()}).encode(), headers
     raw = x_BF.tobytes()
     if target.name != "maas":
         return raw, headers

@@ -29,7 +29,7 @@ from app.learning.errors import LearningError, json_pointer, shown
 from app.learning.layout import Block, Layout
 from app.learning.notes import Notes, NoteTaker, TrainingNotes
 from app.learning.policies import Treatment
-from app.learning.values import Cells, NotFinite, coerce, convert, numbers_of
+from app.learning.values import Cells, Matrix, NotFinite, coerce, convert, numbers_of
 
 Inputs = NDArray[np.float32]
 MAX_REASONS = 5
@@ -162,10 +162,16 @@ class Preparation:
             table[column.name] = convert(values, column.stored, column.type, report)
         return Table(num_rows, table)
 
-    def read_numbers(self, rows: Sequence[Sequence[object]]) -> Table | None:
-        """Return rows of finite numbers alone as `read` does, but all at once; None for any others."""
-        numbers_BN = numbers_of(rows) if self._reads_numbers else None
-        return None if numbers_BN is None else Table(len(rows), dict(zip(self.input_names, numbers_BN.T, strict=True)))
+    def encode_numbers(self, rows: Sequence[Sequence[object]] | Matrix, notes: Notes) -> Inputs | None:
+        """Return x_BF for rows of finite numbers alone, read and transformed all at once; None for any others."""
+        if not self._reads_numbers:
+            return None
+        values_BN = rows.numbers(self.input_names) if isinstance(rows, Matrix) else numbers_of(rows)
+        if values_BN is None:
+            return None
+        x_BF = np.zeros((len(values_BN), self.layout.num_inputs), np.float32)
+        self._transform_numbers(values_BN, x_BF, notes)
+        return x_BF
 
     def transform(self, table: Table, notes: NoteTaker | None = None) -> Inputs:
         """Return x_BF for a table of input columns, each already read as its type.
@@ -176,16 +182,14 @@ class Preparation:
         """
         x_BF = np.zeros((table.num_rows, self.layout.num_inputs), np.float32)
         if self._numeric:
-            self._transform_numbers(table, x_BF, notes)
+            values_BN = np.stack([table.columns[column.name] for column in self._numeric], axis=1, dtype=np.float64)
+            self._transform_numbers(values_BN, x_BF, notes)
         for index, column in enumerate(self._categories):
             slots_B = self._find_slots(index, table, notes)
             encode(slots_B, column, x_BF[:, self._starts[index] : self._starts[index + 1]])
         return x_BF
 
-    def _transform_numbers(self, table: Table, x_BF: Inputs, notes: NoteTaker | None) -> None:
-        values_BN = np.empty((table.num_rows, len(self._numeric)))
-        for index, column in enumerate(self._numeric):
-            values_BN[:, index] = table.columns[column.name]
+    def _transform_numbers(self, values_BN: NDArray[np.float64], x_BF: Inputs, notes: NoteTaker | None) -> None:
         # A missing value is a NaN, which compares as not inside: mostly one look at all values is enough.
         inside_BN = (values_BN >= self._low_N) & (values_BN <= self._high_N)
         if not inside_BN.all():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any, NotRequired, Self, TypedDict
 
 import numpy as np
@@ -21,7 +22,7 @@ from app.learning.plain_rows import MAX_ROWS as PLAIN_ROWS
 from app.learning.plain_rows import PlainRows
 from app.learning.preprocess import Inputs, Preparation
 from app.learning.tasks import Label
-from app.learning.values import Cells
+from app.learning.values import Cells, Matrix
 
 # What a session of a small network takes beside its weights, measured over 50 of them.
 SESSION_BYTES = 400_000
@@ -138,6 +139,9 @@ class Predictor:
         return (y_BK if self.classes else y_BK[:, :1] * self._scale + self._shift), notes.warnings
 
     def _encode(self, columns: Mapping[str, Cells], num_rows: int, notes: Notes) -> Inputs:
+        x_BF = self.preparation.encode_numbers(columns, notes) if isinstance(columns, Matrix) else None
+        if x_BF is not None:
+            return x_BF
         self.preparation.note_extra(columns, range(num_rows), notes)
         known = {name: columns.get(name, [None] * num_rows) for name in self.preparation.input_names}
         if num_rows <= PLAIN_ROWS:
@@ -192,9 +196,9 @@ class Predictor:
         return y_BK
 
     def _prepare_rows(self, values: Sequence[Sequence[object]], notes: Notes) -> Inputs:
-        numbers = self.preparation.read_numbers(values)
-        if numbers is not None:
-            return self.preparation.transform(numbers, notes)
+        x_BF = self.preparation.encode_numbers(values, notes)
+        if x_BF is not None:
+            return x_BF
         columns = dict(zip(self.preparation.input_names, zip(*values, strict=True), strict=True))
         return self._prepare(columns, len(values), notes)
 
@@ -206,10 +210,11 @@ class Predictor:
         return self._label(y_BK, notes) if self.classes else self._value(y_BK, notes)
 
     def _label(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
-        best_B = y_BK.argmax(axis=1).tolist()
+        labels = map(self.classes.__getitem__, y_BK.argmax(axis=1).tolist())
+        probabilities = map(dict, map(zip, repeat(self._keys), y_BK.tolist()))
         return [
-            {"label": self.classes[best], "probabilities": dict(zip(self._keys, row, strict=True)), "warnings": warned}
-            for best, row, warned in zip(best_B, y_BK.tolist(), notes.warnings, strict=True)
+            {"label": label, "probabilities": shares, "warnings": warned}
+            for label, shares, warned in zip(labels, probabilities, notes.warnings, strict=True)
         ]
 
     def _value(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
 
@@ -54,6 +54,34 @@ PLAIN_STRINGS = frozenset({str, type(None)})
 Report = Callable[[int, ValueError], None]
 # The cells of one column: JSON values, or an array of numbers where NaN stands for a missing one.
 Cells = Sequence[object] | NDArray[np.generic]
+
+
+class Matrix(Mapping[str, Cells]):
+    """The columns of one array of numbers (rows, names), which can be taken as a whole."""
+
+    def __init__(self, names: Sequence[str], values_BN: NDArray[np.generic]) -> None:
+        self.names, self.values_BN = tuple(names), values_BN
+
+    def __getitem__(self, name: str) -> Cells:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.values_BN[:, self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def numbers(self, names: Sequence[str]) -> NDArray[np.float64] | None:
+        """Return a copy (rows, names) if these are its names and all of its numbers are finite."""
+        if (
+            self.names != tuple(names)
+            or self.values_BN.dtype.kind not in "fiu"
+            or not np.isfinite(self.values_BN).all()
+        ):
+            return None
+        return self.values_BN.astype(np.float64)
 
 
 def seconds(moment: datetime) -> float:
@@ -155,13 +183,12 @@ def coerce(values: Cells, stored: str, report: Report) -> Values:
 
 def numbers_of(rows: Sequence[Sequence[object]]) -> NDArray[np.float64] | None:
     """Return rows of as many cells as one array, read at once, or None unless all are finite numbers."""
-    flat = array("d")
+    row_of_numbers = struct.Struct(f"{len(rows[0])}d")
     try:
-        for row in rows:
-            flat.extend(row)  # type: ignore[arg-type]
-    except (TypeError, OverflowError):
+        packed = bytearray().join([row_of_numbers.pack(*row) for row in rows])
+    except (struct.error, OverflowError):
         return None
-    values_BN = np.frombuffer(flat).reshape(len(rows), -1)
+    values_BN = np.frombuffer(packed).reshape(len(rows), -1)
     # What became 0 or 1 may have been false or true.
     places = zip(*np.nonzero((values_BN == 0) | (values_BN == 1)), strict=True)
     if not np.isfinite(values_BN).all() or any(type(rows[row][column]) is bool for row, column in places):

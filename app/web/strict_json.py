@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any, NoReturn
 
+import numpy as np
 import orjson
 
 from app.errors import Malformed
@@ -14,6 +15,7 @@ from app.errors import Malformed
 MAX_DEPTH = 32
 MAX_TOKENS = 1_000_000
 MAX_INTEGER_DIGITS = 19
+LONG_BODY = 16_384
 # A long integer, once all digits are 0 and all that may stand before one is a comma; a pattern takes ten times as long.
 ALIKE = bytes.maketrans(b"123456789:[- \t\n\r", b"000000000,,,,,,,")
 LONG_INTEGER = b"," + b"0" * (MAX_INTEGER_DIGITS + 1)
@@ -67,10 +69,17 @@ def plain(body: bytes) -> dict[str, Any] | None:
             rows = [row for row in inner if type(row) is dict or type(row) is list]
             num_opened += 1 + len(rows)
             num_members += sum([len(row) for row in rows if type(row) is dict])
-    is_plain = body.count(b"[") + body.count(b"{") == num_opened and body.count(b":") == num_members
+    is_plain = _count(body, b"[") + _count(body, b"{") == num_opened and _count(body, b":") == num_members
     # There are no more tokens than bytes.
     num_tokens = len(body) if len(body) <= MAX_TOKENS else 2 * num_opened + body.count(b",") + body.count(b'"') // 2
     return value if is_plain and num_tokens <= MAX_TOKENS else None
+
+
+def _count(body: bytes, character: bytes) -> int:
+    """How often a character occurs; in a long body an array counts faster."""
+    if len(body) < LONG_BODY:
+        return body.count(character)
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord(character)))
 
 
 def _check_shape(body: bytes) -> None:

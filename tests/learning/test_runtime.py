@@ -14,6 +14,7 @@ import pytest
 from app.learning import train
 from app.learning.errors import InputError
 from app.learning.runtime import Predictor
+from app.learning.values import Matrix
 from tests.learning.datasets import penguins, to_row, write_dataset
 
 ROW = {
@@ -116,6 +117,31 @@ def test_a_matrix_that_cannot_be_answered_is_pointed_at(
 def test_no_rows_have_no_answers(predictor: Predictor) -> None:
     assert predictor.predict_rows([]) == []
     assert predictor.predict_matrix(None, []) == []
+
+
+def test_numbers_are_answered_alike_from_one_array_and_from_columns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "c"]
+    columns = {name: rng.normal(size=80).round(3).tolist() for name in names}
+    columns["y"] = ["low" if value < 0 else "high" for value in columns["b"]]
+    types = dict.fromkeys(names, "real") | {"y": "category"}
+    numbers, _ = train_and_load(tmp_path, "y", types, columns, spec="dense", params={"epochs": 2})
+    values = rng.normal(size=(40, 3)).astype(np.float32)
+    values[3, 1], values[5, 2] = 50.0, np.nan
+    for part in (values, values[:4], values[8:], (10 * values[8:]).astype(np.int64)):
+        apart = {name: part[:, place] for place, name in enumerate(names)}
+        expected, warned = numbers.answer_columns(apart, len(part), _pointer)
+        answer, noted = numbers.answer_columns(Matrix(names, part), len(part), _pointer)
+        assert answer.tobytes() == expected.tobytes()
+        assert noted == warned
+    values[7, 0] = np.inf
+    with pytest.raises(InputError) as refused:
+        numbers.answer_columns(Matrix(names, values), len(values), _pointer)
+    assert [problem["pointer"] for problem in refused.value.errors] == ["7 a"]
+
+
+def _pointer(row: int, column: str | None) -> str:
+    return f"{row} {column}"
 
 
 def test_a_batch_is_answered_like_its_rows_one_by_one(predictor: Predictor) -> None:

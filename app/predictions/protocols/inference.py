@@ -14,7 +14,7 @@ from app.learning.errors import InputError, shown
 from app.learning.notes import Warned
 from app.learning.runtime import Predictor
 from app.learning.tasks import Label
-from app.learning.values import Cells
+from app.learning.values import Cells, Matrix
 from app.predictions.loaded import Loadable
 from app.predictions.protocols.refusals import check_num_rows, refused, unanswerable
 from app.predictions.protocols.tensors import Tensor, at, read_tensor, to_bytes
@@ -174,7 +174,12 @@ def _columns(tensors: tuple[Tensor, ...], predictor: Predictor) -> tuple[Mapping
             raise refused("/inputs/0/name", detail)
         if tensor.width != len(names):
             raise refused("/inputs/0/shape", f"expected [rows, {len(names)}], got {list(tensor.shape)}")
-        columns = {name: tensor.elements[place :: tensor.width] for place, name in enumerate(names)}
+        elements = tensor.elements
+        columns: Mapping[str, Cells] = (
+            Matrix(names, elements.reshape(tensor.shape))
+            if isinstance(elements, np.ndarray)
+            else {name: elements[place :: tensor.width] for place, name in enumerate(names)}
+        )
         return columns, {name: (0, place, tensor.width, tensor.shape) for place, name in enumerate(names)}
     for index, tensor in enumerate(tensors):
         if tensor.width != 1:

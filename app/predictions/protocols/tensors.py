@@ -154,5 +154,10 @@ def to_bytes(elements: Sequence[Any] | NDArray[Any], datatype: str) -> bytes:
     """The elements of an output as raw bytes."""
     if datatype != "BYTES":
         return np.asarray(elements, DTYPES[datatype]).tobytes()
-    encoded = [element.encode() for element in elements]
-    return b"".join(LENGTH.pack(len(element)) + element for element in encoded)
+    # Few are different: labels, and rows without a warning.
+    packed = {element: _packed(element.encode()) for element in set(elements)}
+    return b"".join(map(packed.__getitem__, elements))
+
+
+def _packed(element: bytes) -> bytes:
+    return LENGTH.pack(len(element)) + element
