@@ -105,12 +105,17 @@ def test_the_best_trial_answers_predictions(steady: Server) -> None:
 
 def test_a_hopeless_training_is_stopped_in_its_midst(steady: Server) -> None:
     long = {"epochs": 100_000, "early_stopping": None, "hidden": [64, 64]}
-    study_id = start(steady, num_trials=2, sampler="grid", space=RATES, params=long, pruner="asha", parallel=2)
-    pruned = eventually(lambda: read(steady, study_id, "/trials?state=pruned")["data"], seconds=60)[0]
-    assert pruned["params"] == {"learning_rate": 1e-9}
-    assert steady.job(pruned["job"])["status"] == "cancelled"
-    assert steady.http.post(f"/v1/studies/{study_id}/finish").json()["control"] == "finish"
+    study_id = start(steady, num_trials=2, sampler="grid", space=RATES, params=long, pruner="asha", parallel=1)
+    # One after the other: side by side, a good one that a slow machine holds up would leave every rung to the bad one.
+    reported = eventually(
+        lambda: [t for t in read(steady, study_id, "/trials")["data"] if t["intermediate_values"]], seconds=60
+    )
+    steady.http.post(f"/v1/jobs/{reported[0]['job']}/finish").raise_for_status()
     study = wait(steady, study_id)
+    good, bad = read(steady, study_id, "/trials")["data"]
+    assert (good["params"], good["state"]) == ({"learning_rate": 0.02}, "completed")
+    assert (bad["params"], bad["state"]) == ({"learning_rate": 1e-9}, "pruned")
+    assert steady.job(bad["job"])["status"] == "cancelled"
     assert (study["status"], study["best"]["params"]) == ("succeeded", {"learning_rate": 0.02})
 
 
