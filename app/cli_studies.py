@@ -19,8 +19,8 @@ Number = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="Number of a
 
 show_study = record(
     "id", "status", "control", "model", "model_version", "dataset", "spec", "task", "target", "metric", "direction",
-    "sampler", "pruner", "num_trials", "parallel", "trials", "space", "params", "best", "error.message", "created_at",
-    "finished_at",
+    "sampler", "pruner", "num_trials", "parallel", "trials", "space", "params", "best", "importances", "error.message",
+    "created_at", "finished_at",
 )  # fmt: skip
 show_trials = table("number", "state", "value", "params", "pruned_step", "job", "duration_seconds", "error.message")
 show_trial = record(
@@ -102,7 +102,7 @@ def list_studies(
 
 @ask(group, "show", show=show_study)
 def show_one(client: "Client", study: StudyId) -> Any:
-    """Show a study and its best trial."""
+    """Show a study, its best trial and which parameters mattered."""
     return client.get(f"/v1/studies/{study}")
 
 

@@ -60,7 +60,7 @@ USES_DATABASE = {
     "studies.pruning": "what other trials reported",
     "studies.steering": "what jobs have done, what the owner asked for",
     "studies.starting": "counts what runs",
-    "studies.showing": "counts trials, finds the best",
+    "studies.showing": "counts trials, finds the best, in a transaction of its own for what lists leave out",
     "studies.steward": "opens the transactions of studies",
     "studies.external": "asked and told inside the transaction of a request",
     "tables": "the schema",

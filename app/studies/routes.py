@@ -12,8 +12,7 @@ from starlette.requests import Request
 from app.principal import Principal
 from app.studies import journal, service, watch
 from app.studies.schemas import Status, StudyCreate, StudyEventRead, StudyRead
-from app.studies.showing import show, show_studies
-from app.tables import StudyRow
+from app.studies.showing import show, show_all, show_studies
 from app.web import event_stream
 from app.web.event_stream import Accept, LastEventId
 from app.web.idempotency import Create
@@ -61,7 +60,7 @@ async def get_study(
     wait: Wait,
     if_none_match: IfNoneMatch = None,
 ) -> Any:
-    """One study with its best trial; with `Prefer: wait=n` the answer waits up to n seconds for its end."""
+    """One study, its best trial, which parameters mattered; `Prefer: wait=n` waits up to n seconds for its end."""
     sessions = request.app.state.read_sessions
     row = await watch.wait_until_done(sessions, caller, study_id, seconds=wait)
     etag = f'"{row.revision}"'
@@ -70,7 +69,7 @@ async def get_study(
     response.headers["etag"] = etag
     if row.status in ("running", "paused"):
         response.headers["retry-after"] = "1"
-    return await run_in_threadpool(_shown, sessions, row)
+    return await run_in_threadpool(show_all, sessions, row)
 
 
 @routes.post("/v1/studies/{study_id}/cancel")
@@ -124,11 +123,6 @@ async def list_study_events(
 
 def _act(session: Session, caller: Principal, study_id: str, action: str) -> StudyRead:
     return show(session, service.act(session, caller, study_id, action))
-
-
-def _shown(sessions: Any, row: StudyRow) -> StudyRead:
-    with sessions.begin() as session:
-        return show(session, row)
 
 
 def _event_page(sessions: Any, caller: Principal, study_id: str, cursor: Cursor) -> Page[StudyEventRead]:

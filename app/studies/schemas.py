@@ -161,6 +161,7 @@ class StudyRead(BaseModel):
                         "params": {"learning_rate": 0.004, "hidden": [128, 128], "dropout": 0.1},
                         "job": "job_01938f2c7f0a7cc2a1d4b7e6f0a1b2c3",
                     },
+                    "importances": None,
                     "error": None,
                     "created_at": "2026-11-24T09:00:00Z",
                     "finished_at": None,
@@ -196,6 +197,10 @@ class StudyRead(BaseModel):
     lease_seconds: float | None
     trials: CountsRead
     best: BestRead | None
+    importances: dict[str, float] | None = Field(
+        description="How much each parameter mattered, the most important first; they sum to 1. Null with fewer than "
+        "20 completed trials, when all came to the same, in lists, and in answers to anything but GET."
+    )
     error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
     created_at: datetime
     finished_at: datetime | None

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
+from app.database import Sessions
+from app.learning.tuning.importance import importances
 from app.studies import trials
 from app.studies.planning import plan_of
 from app.studies.schemas import BestRead, CountsRead, StudyRead
@@ -38,6 +40,14 @@ def show(session: Session, row: StudyRow) -> StudyRead:
     return show_studies(session, [row])[0]
 
 
+def show_all(sessions: Sessions, row: StudyRow) -> StudyRead:
+    """One study with which parameters mattered: too much work for lists, and for a transaction that writes."""
+    plan = plan_of(row)
+    with sessions.begin() as session:
+        shown, tried = show(session, row), trials.completed(session, row, plan)
+    return shown.model_copy(update={"importances": importances(plan.dimensions, *tried)})
+
+
 def best(session: Session, row: StudyRow) -> BestRead | None:
     """The best trial so far."""
     if row.best_trial is None:
@@ -54,6 +64,7 @@ def _study(row: StudyRow, counts: CountsRead, best: BestRead | None) -> StudyRea
         model_version=f"{row.model}@{row.model_version}" if row.model_version else None,
         trials=counts,
         best=best,
+        importances=None,
         **{name: getattr(row, name) for name in COPIED},
         **plan_of(row).model_dump(),
     )

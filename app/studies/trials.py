@@ -120,6 +120,13 @@ def history(session: Session, study: StudyRow, plan: Plan) -> list[Trial]:
     ]
 
 
+def completed(session: Session, study: StudyRow, plan: Plan) -> tuple[list[dict[str, Any]], list[float]]:
+    """What was tried to the end, in order, and the loss that each came to."""
+    query = select(TrialRow.params, TrialRow.value).where(TrialRow.study_id == study.id, TrialRow.state == "completed")
+    rows = session.execute(query.order_by(TrialRow.number)).all()
+    return [params for params, _ in rows], [plan.loss(value) for _, value in rows]
+
+
 def last_step(session: Session, trial: TrialRow) -> int | None:
     """The step of the newest report."""
     query = select(func.max(TrialReportRow.step))

@@ -260,3 +260,19 @@ def test_of_many_reports_a_list_shows_an_even_choice_with_the_last(trainer: Trai
     listed = trainer.client.get(f"/v1/studies/{trainer.id}/trials").json()["data"][0]["intermediate_values"]
     assert [each["step"] for each in listed] == list(range(2, 120, 3))
     assert len(trainer.trial(0)["intermediate_values"]) == 120
+
+
+def test_a_study_shows_which_parameters_mattered_once_enough_trials_were_completed(client: TestClient) -> None:
+    spaces = {name: {"type": "float", "low": 0, "high": 1} for name in ("idle", "x")}
+    asked = {"external": True, "space": spaces, "num_trials": 30, "sampler": "random", "direction": "maximize"}
+    path = f"/v1/studies/{client.post('/v1/studies', json=asked).json()['id']}"
+    for number in range(20):
+        shown = client.get(path)
+        assert shown.json()["importances"] is None
+        x = client.post(f"{path}/ask").json()["params"]["x"]
+        client.post(f"{path}/trials/{number}/tell", json={"value": x})
+    shown = client.get(path, headers={"if-none-match": shown.headers["etag"]})
+    found = shown.json()["importances"]
+    assert list(found) == ["x", "idle"]
+    assert found["x"] > 0.6
+    assert client.get("/v1/studies").json()["data"][0]["importances"] is None
