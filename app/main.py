@@ -30,6 +30,7 @@ from app.predictions.inference_routes import routes as inference
 from app.predictions.loaded import LoadedModels
 from app.predictions.log_routes import routes as logs
 from app.predictions.prediction_log import PredictionLog
+from app.predictions.replay_routes import routes as replays
 from app.predictions.room import Room
 from app.predictions.routes import routes as predictions
 from app.predictions.scoring_routes import routes as scoring
@@ -60,6 +61,7 @@ FEATURES = (
         shadows,
         logs,
         drifts,
+        replays,
         evaluations,
         measuring,
         specs,

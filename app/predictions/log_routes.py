@@ -40,7 +40,7 @@ def put_model_log(name: ModelName, body: LogRule, caller: Caller, session: InSes
 def get_model_log_rule(name: ModelName, caller: Caller, session: InSession) -> LogRuleRead:
     """Whether answers of a model are logged, and how many are in the log."""
     model = models.get(session, caller, name)
-    return _show_rule(session, model, log_service.find_rule(session, model))
+    return _show_rule(session, model, log_service.find_rule(session, model.id))
 
 
 @routes.get("/v1/models/{name}/log")
@@ -55,7 +55,7 @@ def list_model_log(
     """The logged rows of a model with their answers, newest first."""
     model = models.get(session, caller, name)
     after = id_after(cursor, r"log_[0-9a-f]{32}")
-    rows = log_service.list_rows(session, model, limit=cursor.limit, after=after, version=version)
+    rows = log_service.list_rows(session, model.id, limit=cursor.limit, after=after, version=version)
     return page([_show(row) for row in rows], cursor)
 
 

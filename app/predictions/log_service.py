@@ -16,6 +16,7 @@ from app.column_types import now
 from app.database import Sessions
 from app.errors import Invalid
 from app.prediction_tables import LoggedRow, LogRuleRow
+from app.predictions.comparing import judge
 from app.predictions.log_schemas import Feedback, FeedbackCreate, LogRule, QualityRead
 from app.principal import Principal
 from app.tables import ModelRow
@@ -42,9 +43,9 @@ def set_rule(session: Session, principal: Principal, model: ModelRow, asked: Log
     return row
 
 
-def find_rule(session: Session, model: ModelRow) -> LogRuleRow | None:
+def find_rule(session: Session, model_id: str) -> LogRuleRow | None:
     """The rule of a model, if it was ever given one."""
-    return session.get(LogRuleRow, model.id)
+    return session.get(LogRuleRow, model_id)
 
 
 def rules(session: Session) -> dict[str, Rule]:
@@ -72,10 +73,10 @@ def num_rows(session: Session, model: ModelRow) -> int:
 
 
 def list_rows(
-    session: Session, model: ModelRow, *, limit: int, after: str | None, version: int | None
+    session: Session, model_id: str, *, limit: int, after: str | None, version: int | None
 ) -> Sequence[LoggedRow]:
     """Logged rows of a model, newest first, one more than `limit` if there are more."""
-    query = select(LoggedRow).where(LoggedRow.model_id == model.id)
+    query = select(LoggedRow).where(LoggedRow.model_id == model_id)
     if after is not None:
         query = query.where(LoggedRow.id < after)
     if version is not None:
@@ -133,14 +134,8 @@ def quality(session: Session, model: ModelRow) -> list[QualityRead]:
 
 
 def _attach_one(row: LoggedRow, truth: str | int | float | bool, index: int) -> None:
-    if "value" in row.output:
-        if isinstance(truth, bool | str):
-            detail = "The answer was a number, so its truth is one."
-            raise Invalid(detail, errors=[{"pointer": f"/data/{index}/truth", "detail": detail}])
-        error = float(truth) - row.output["value"]
-        row.squared_error = min(error * error, 1e300)
-    else:
-        label = row.output.get("label")
-        # true is no 1 here, and "1" is none either.
-        row.correct = int(type(label) is type(truth) and label == truth)
+    if "value" in row.output and isinstance(truth, bool | str):
+        detail = "The answer was a number, so its truth is one."
+        raise Invalid(detail, errors=[{"pointer": f"/data/{index}/truth", "detail": detail}])
+    row.correct, row.squared_error = judge(row.output, truth)
     row.truth = truth

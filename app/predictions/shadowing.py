@@ -22,6 +22,7 @@ from app.column_types import now
 from app.errors import MaasError
 from app.learning.errors import InputError
 from app.learning.runtime import Predictor, class_key
+from app.predictions.comparing import Told, difference, is_same_label
 from app.predictions.loaded import Loadable
 from app.predictions.measured import Measured
 
@@ -33,7 +34,7 @@ PAUSE_SECONDS, NICENESS = 0.0005, 10
 NUM_ERRORS_KEPT = 5
 
 Tally = dict[str, Any]
-Row = tuple[Any, Mapping[str, float] | float]
+Row = tuple[Any, Told]
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,15 +184,10 @@ def rows_of(predictor: Predictor, answer: Any) -> list[Row]:
 def _compare(rows: list[Row], others: list[Row]) -> Tally:
     found: Tally = {"num_rows": len(rows), "difference": 0.0}
     for (label, told), (other_label, other) in zip(rows, others, strict=True):
-        if isinstance(told, Mapping) and isinstance(other, Mapping):
-            classes = told.keys() | other.keys()
-            found["difference"] += sum(abs(told.get(k, 0.0) - other.get(k, 0.0)) for k in classes) / len(classes)
+        found["difference"] += difference(told, other)
+        if isinstance(told, Mapping):
             found["num_labels"] = found.get("num_labels", 0) + 1
-            found["num_equal"] = found.get("num_equal", 0) + (label == other_label)
-        elif isinstance(told, float) and isinstance(other, float):
-            found["difference"] += abs(told - other)
-        else:
-            raise TypeError("one of the versions answers classes, the other one values")
+            found["num_equal"] = found.get("num_equal", 0) + is_same_label(label, other_label)
     return found
 
 

@@ -126,6 +126,7 @@ MATRIX = {
     "delete_shadow": Row("DELETE /v1/models/penguins/aliases/champion/shadow", "publisher", 204),
     "put_model_log": Row("PUT /v1/models/penguins/log", "publisher", 200, {"enabled": False}),
     "get_model_drift": Row("GET /v1/models/penguins/versions/1/drift", "reader bound"),
+    "replay_model_log": Row("POST /v1/models/penguins/versions/1/replay", "reader bound"),
     "get_model_log_rule": Row("GET /v1/models/penguins/log/rule", "reader bound"),
     "list_model_log": Row("GET /v1/models/penguins/log", "reader bound"),
     "delete_model_log": Row("DELETE /v1/models/penguins/log", "publisher", 204),

@@ -79,6 +79,7 @@ OPERATIONS = {
     "predict_dataset": "post /v1/predictions",
     "put_model_log": "put /v1/models/{name}/log",
     "get_model_drift": "get /v1/models/{name}/versions/{version}/drift",
+    "replay_model_log": "post /v1/models/{name}/versions/{version}/replay",
     "get_model_log_rule": "get /v1/models/{name}/log/rule",
     "list_model_log": "get /v1/models/{name}/log",
     "delete_model_log": "delete /v1/models/{name}/log",
