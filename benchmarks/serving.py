@@ -2,7 +2,7 @@
 
 Run as `python -m benchmarks.serving [--network 30-128-128-2] [--seconds 3] [--rounds 3] [--cases j1c64,j256c16]
 [--peer mosec=PYTHON]`; needs `wrk`. Ours is `maas serve` with one API process, with authentication, validation and
-metrics on. `j` sends JSON rows, `b` raw float32 rows (ours: binary tensors of the Open Inference Protocol); the
+metrics on. `j` sends JSON rows, `b` raw float32 rows (ours: binary tensors of the Open Inference Protocol, probabilities out, as from the others); the
 number of rows follows, and `c` with the number of connections. Rounds are interleaved; a ratio is the median over
 rounds of ours divided by theirs in the same round. `us` is the server's CPU time for a request. A peer runs
 `benchmarks/peers/NAME_peer.py` with its own interpreter.
@@ -133,7 +133,8 @@ def _body(target: Target, kind: str, x_BF: Any) -> tuple[bytes, dict[str, str]]:
     if target.name != "maas":
         return raw, headers
     tensor = {"name": "x", "shape": list(x_BF.shape), "datatype": "FP32", "parameters": {"binary_data_size": len(raw)}}
-    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    outputs = [{"name": "probabilities", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
     return head + raw, headers | {"inference-header-content-length": str(len(head))}
 
 

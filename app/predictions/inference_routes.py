@@ -187,7 +187,8 @@ async def infer(request: Request) -> Response:
     model, predictor = await served.predictor(request.state.principal, reference)
     ready = time.perf_counter_ns()
     room: Room = request.app.state.room
-    return await room.compute(asked.num_rows, _answer, request, asked, model, predictor, ready, read_ns)
+    seconds = predictor.expects(asked.num_rows)
+    return await room.compute(seconds, _answer, request, asked, model, predictor, ready, read_ns)
 
 
 def _read(request: Request, body: bytes, max_rows: int) -> inference.Inference:

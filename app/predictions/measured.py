@@ -14,6 +14,10 @@ from app.learning.runtime import Prediction, Predictor
 from app.learning.values import Cells
 from app.predictions.figures import Figures
 
+# Until it has answered, a version is taken to need as long for a row as a small network does.
+SECONDS_PER_ROW = 1 / 64_000
+SHARE_OF_THE_LAST = 0.2
+
 Mirror = Callable[[str, tuple[Any, ...], Any, int, float], None]
 
 
@@ -21,6 +25,7 @@ class Measured(Predictor):
     """A predictor whose answers are counted; what it learned and how it answers is untouched."""
 
     figures: Figures | None = None
+    seconds_per_row = SECONDS_PER_ROW
     # Called with the name of the method, its arguments, the answer, the number of rows and the seconds it took.
     mirror: Mirror | None = None
 
@@ -54,8 +59,14 @@ class Measured(Predictor):
         self._note("answer_columns", (columns, num_rows, pointer), answer, num_rows, started)
         return answer
 
+    def expects(self, num_rows: int) -> float:
+        """How many seconds an answer to so many rows will take, judged by the last ones."""
+        return num_rows * self.seconds_per_row
+
     def count(self, num_rows: int, seconds: float) -> None:
         """Count an answer that was computed together with others."""
+        if num_rows:
+            self.seconds_per_row += SHARE_OF_THE_LAST * (seconds / num_rows - self.seconds_per_row)
         if self.figures is not None:
             self.figures.seconds.add(seconds)
             self.figures.rows.add(num_rows)

@@ -70,7 +70,7 @@ async def predict(request: Request) -> Response:
         watch.computed()
         return native.draw(model, predictions, body.get("id", request.state.request_id))
 
-    drawn = await room.compute(num_rows, answer)
+    drawn = await room.compute(predictor.expects(num_rows), answer)
     request.app.state.prediction_log.take(model, request.state.request_id, body, drawn)
     return Response(drawn, media_type="application/json", headers={NAME: watch.drawn()})
 
@@ -96,5 +96,5 @@ async def _predict_table(request: Request, wanted: str) -> Response:
         predictions = native.predict(predictor, body) if question is None else question.answer(predictor, {})
         return native.draw(model, predictions, id) if wanted == media.JSON else media.draw(wanted, predictions)
 
-    drawn = await room.compute(num_rows, answer)
+    drawn = await room.compute(predictor.expects(num_rows), answer)
     return Response(drawn, media_type=wanted, headers={MODEL: model.reference})

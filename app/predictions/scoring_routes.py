@@ -105,5 +105,5 @@ async def _answer(
         return scoring.draw(question.answer(predictor, options, pointer=pointer))
 
     room: Room = request.app.state.room
-    content = await room.compute(question.num_rows, answer)
+    content = await room.compute(predictor.expects(question.num_rows), answer)
     return Response(content, media_type="application/json")

@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 
 from app.database import Sessions
 from app.errors import Corrupt
-from app.learning.runtime import Predictor
 from app.models import service as models
 from app.models.reference import BEST, parse
 from app.predictions.loaded import Loadable, LoadedModels
@@ -52,7 +51,7 @@ class Served:
         self._resolved: Remembered[Key, Resolved] = Remembered()
         self._shadowing = Shadowing(lambda model: self.loaded.find(model) or self.loaded.load(model), self._keep_tally)
 
-    async def predictor(self, principal: Principal, reference: str) -> tuple[Loadable, Predictor]:
+    async def predictor(self, principal: Principal, reference: str) -> tuple[Loadable, Measured]:
         """The version that a reference means, or the best weights so far of a running job, and the predictor.
 
         Of a split alias it is the one that the caller sticks to, or one by chance.

@@ -10,16 +10,17 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.errors import Unavailable
+from app.predictions.measured import Measured
 from app.predictions.room import Room
 from tests.test_errors import assert_problem
-from tests.trained import ROW
+from tests.trained import ROW, Trained
 
-MANY = 1000
+LONG = 1.0
 
 
 async def fill(room: Room, leave: threading.Event, num: int) -> list[asyncio.Task[bool]]:
     """So many large predictions that go on until they may leave."""
-    tasks = [asyncio.create_task(room.compute(MANY, leave.wait, 20)) for _ in range(num)]
+    tasks = [asyncio.create_task(room.compute(LONG, leave.wait, 20)) for _ in range(num)]
     await asyncio.sleep(0.05)
     return tasks
 
@@ -31,11 +32,11 @@ def test_more_than_may_wait_are_refused_at_once_and_small_ones_are_not(monkeypat
         room, leave = Room(max_waiting=3, wait_seconds=20), threading.Event()
         tasks = await fill(room, leave, 5)
         with pytest.raises(Unavailable, match="3 large predictions wait already"):
-            await room.compute(MANY, str)
-        assert await room.compute(1, str) == ""
+            await room.compute(LONG, str)
+        assert await room.compute(0.0001, str) == ""
         leave.set()
         assert all(await asyncio.gather(*tasks))
-        assert await room.compute(MANY, str) == ""
+        assert await room.compute(LONG, str) == ""
 
     asyncio.run(run())
 
@@ -47,7 +48,7 @@ def test_nobody_waits_for_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -
         room, leave = Room(max_waiting=3, wait_seconds=0.1), threading.Event()
         tasks = await fill(room, leave, 1)
         with pytest.raises(Unavailable, match=r"within 0\.1 s"):
-            await room.compute(MANY, str)
+            await room.compute(LONG, str)
         leave.set()
         await asyncio.gather(*tasks)
 
@@ -61,15 +62,27 @@ def test_one_that_fails_or_is_given_up_leaves_its_place(monkeypatch: pytest.Monk
         room, leave = Room(max_waiting=1, wait_seconds=20), threading.Event()
         for _ in range(3):
             with pytest.raises(ValueError, match="invalid literal"):
-                await room.compute(MANY, int, "x")
+                await room.compute(LONG, int, "x")
         tasks = await fill(room, leave, 2)
         tasks[1].cancel()
         await asyncio.sleep(0)
         leave.set()
         await tasks[0]
-        assert await room.compute(MANY, str) == ""
+        assert await room.compute(LONG, str) == ""
 
     asyncio.run(run())
+
+
+def test_what_a_version_took_says_what_it_will_take(trained: Trained) -> None:
+    predictor = Measured.load(trained.manifest, trained.graph)
+    assert predictor.expects(64) == pytest.approx(0.001)
+    for _ in range(50):
+        predictor.count(100, 1.0)
+    assert predictor.expects(10) == pytest.approx(0.1, rel=0.01)
+    predictor.predict_rows([])
+    for _ in range(50):
+        predictor.predict_rows([ROW] * 200)
+    assert predictor.expects(10) < 0.01
 
 
 @pytest.mark.usefixtures("version")
