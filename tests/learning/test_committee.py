@@ -147,3 +147,17 @@ def test_weights_go_to_who_answers_unseen_rows_best(tmp_path: Path) -> None:
     leaderboard = committee.agree().leaderboard
     assert leaderboard[0]["loss"] <= leaderboard[1]["loss"]
     assert sum(entry["weight"] for entry in leaderboard) == pytest.approx(1.0)
+
+
+def test_the_loss_of_a_committee_is_that_of_what_it_would_answer_now(tmp_path: Path) -> None:
+    committee = Committee(rows("binary", 600), ("linear", "bins"), tmp_path, processes=1)
+    assert committee.loss is None
+    assert run(committee, stop_after=1, word="enough") == "enough"
+    first = committee.loss
+    assert first == pytest.approx(committee.agree().leaderboard[0]["loss"])
+    assert run(committee) is None
+    agreed = committee.agree()
+    out_B = torch.from_numpy(agreed.held_out_BK[:, 0])
+    whole = torch.nn.functional.binary_cross_entropy_with_logits(out_B, committee.rows.y_B.double()[agreed.held_out])
+    assert committee.loss == pytest.approx(whole.item(), rel=1e-3)
+    assert committee.loss != first

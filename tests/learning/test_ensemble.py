@@ -94,6 +94,19 @@ def test_a_resumed_ensemble_ends_with_the_same_bits(dataset: dict[str, Any], tmp
     assert again["metrics"] == whole["metrics"]
 
 
+def test_each_network_that_ends_tells_how_good_the_ensemble_is_so_that_studies_can_prune_it(
+    dataset: dict[str, Any], tmp_path: Path
+) -> None:
+    messages = run(make_request(dataset), tmp_path)
+    told = [message for message in messages if message["type"] == "metrics"]
+    assert [message["position"] for message in told] == list(range(1, 9))
+    losses = [message["values"]["validation_loss"] for message in told]
+    assert losses[3] < 0.5 * messages[-1]["metrics"]["baseline"]["validation"]["log_loss"]
+    # A second round learns the rows that it would be measured by.
+    assert len(set(losses[:4])) > 1
+    assert set(losses[4:]) == {losses[3]}
+
+
 def test_an_ensemble_that_is_finished_early_keeps_what_it_has(dataset: dict[str, Any], tmp_path: Path) -> None:
     asked = iter([None] * 30 + ["finish"] * 10_000)
     made = result(make_request(dataset), tmp_path, lambda: next(asked))

@@ -9,6 +9,7 @@ Source: stacking by selection, Caruana et al., ICML 2004; bagging of folds as in
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,20 @@ from app.learning.weights import Tensors
 Floats = NDArray[np.float64]
 # Predicted probabilities are float32, so nothing smaller can be told from 0.
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
+# So many rows tell how far a committee is, well enough to compare it with others.
+MEASURED_ROWS = 10_000
 # A member that is heard this little is not worth the time it takes in every prediction.
 SMALLEST_WEIGHT = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """Who answered which folds, the rows of these folds, and what each said of them."""
+
+    names: list[Name]
+    folds: list[int]
+    held_out: NDArray[np.intp]
+    said: dict[Name, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,7 @@ class Committee:
         self._folder, self._processes = folder, processes
         self._began: dict[int, float] = {}
         self._seconds: dict[int, float] = {}
+        self._measured: tuple[int, float] | None = None
 
     @property
     def numbers(self) -> range:
@@ -121,10 +135,8 @@ class Committee:
 
     def agree(self) -> Agreed:
         """Choose the weights by the rows that were held out, and put the networks of those that count together."""
-        results = {self.tasks[number]: tensors for number, tensors in self.finished.items()}
-        names, folds = self._complete(results)
-        held_out = np.flatnonzero(np.isin(self.rows.fold_B, folds))
-        said = {name: self._said([results[name, fold] for fold in folds], folds)[held_out] for name in names}
+        results, heard = self._results(), self._heard()
+        names, folds, held_out, said = heard.names, heard.folds, heard.held_out, heard.said
         chosen = choose_weights(list(said.values()), lambda p_BK: self._losses(p_BK, held_out))
         losses = {name: float(self._losses(p_BK, held_out).mean()) for name, p_BK in said.items()}
         shares = _without_whispers(dict(zip(names, chosen, strict=True)))
@@ -141,6 +153,34 @@ class Committee:
                 for name, loss in sorted(losses.items(), key=lambda item: item[1])
             ],
         )
+
+    @property
+    def loss(self) -> float | None:
+        """The mean loss of what those agree on who have ended, for rows that they have not seen; None before.
+
+        Measured once for each that ends, on at most MEASURED_ROWS rows of the folds that are complete.
+        """
+        if not self.finished:
+            return None
+        if self._measured is None or self._measured[0] != len(self.finished):
+            heard = self._heard()
+            chosen = slice(None, None, math.ceil(len(heard.held_out) / MEASURED_ROWS))
+            rows, said = heard.held_out[chosen], [p_BK[chosen] for p_BK in heard.said.values()]
+            shares = choose_weights(said, lambda p_BK: self._losses(p_BK, rows))
+            blended: Floats = np.sum([share * p_BK for share, p_BK in zip(shares, said, strict=True)], axis=0)
+            self._measured = len(self.finished), float(self._losses(blended, rows).mean())
+        return self._measured[1]
+
+    def _results(self) -> dict[tuple[Name, int], Tensors]:
+        return {self.tasks[number]: tensors for number, tensors in self.finished.items()}
+
+    def _heard(self) -> _Heard:
+        """What the members that count said of the rows that they had not seen."""
+        results = self._results()
+        names, folds = self._complete(results)
+        held_out = np.flatnonzero(np.isin(self.rows.fold_B, folds))
+        said = {name: self._said([results[name, fold] for fold in folds], folds)[held_out] for name in names}
+        return _Heard(names, folds, held_out, said)
 
     def _complete(self, results: Mapping[tuple[Name, int], Tensors]) -> tuple[list[Name], list[int]]:
         """Those who learned the fold that most have learned, and all folds that each of them has."""

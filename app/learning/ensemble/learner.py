@@ -101,10 +101,9 @@ class Ensemble:
 
     @property
     def epoch_values(self) -> dict[str, float]:
-        """The losses of the network that was heard of last."""
-        heard = [told for committee in self._rounds for told in committee.told.values()]
-        values = heard[-1] if heard else {}
-        return {name: values[name] for name in ("train_loss", "validation_loss") if values.get(name) is not None}
+        """How good the first round is so far, by rows that it has not seen: a second one has none to be measured by."""
+        loss = self._rounds[0].loss
+        return {} if loss is None else {"validation_loss": loss}
 
     def run(self, poll: Poll, end_epoch: EndEpoch) -> str:
         """Run what has not ended; returns why it ended: all has been learned, time is up, or what `poll` said.
