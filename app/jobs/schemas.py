@@ -23,7 +23,9 @@ class Limits(BaseModel):
         None, gt=0, le=10**8, allow_inf_nan=False, description="Training stops there and keeps the best."
     )
     memory_bytes: int | None = Field(
-        None, ge=256 << 20, description="Memory of the training, beyond the libraries that its process begins with."
+        None,
+        ge=256 << 20,
+        description="Memory of the training, all of its processes together, beyond the libraries that they begin with.",
     )
 
 

@@ -35,7 +35,7 @@ class StudyLimits(BaseModel):
     trial_wall_seconds: float | None = Field(
         None, gt=0, le=10**8, allow_inf_nan=False, description="Training of a trial stops there and keeps its best."
     )
-    memory_bytes: int | None = Field(None, ge=256 << 20, description="Memory of the training process of a trial.")
+    memory_bytes: int | None = Field(None, ge=256 << 20, description="Memory of the training of a trial.")
 
 
 class StudyCreate(BaseModel):

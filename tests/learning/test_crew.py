@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.learning.ensemble.crew import Crew, IsOver, Message, Tell
 from app.learning.errors import LearningError
+from app.learning.memory import private_bytes
 
 Done = list[tuple[int, Message | None]]
 
 
-def run(crew: Crew, numbers: range, poll: Callable[[], str | None] = lambda: None, **more: Any) -> tuple[Any, Done]:
+def run(
+    crew: Crew, numbers: Sequence[int], poll: Callable[[], str | None] = lambda: None, **more: Any
+) -> tuple[Any, Done]:
     """Run tasks; why it ended, and what was done with which failure."""
     done: Done = []
     calls: dict[str, Any] = {"hear": lambda number, message: None, "may_begin": lambda number: True} | more
@@ -122,3 +128,44 @@ def test_from_the_first_task_on_that_may_not_begin_none_is_begun(size: int) -> N
     reason, done = run(Crew(size, lambda number, tell, is_over: None), range(5), may_begin=lambda number: number != 2)
     assert reason is None
     assert sorted(number for number, _ in done) == [0, 1]
+
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much private memory a process has")
+@pytest.mark.parametrize("size", [2, 4])
+def test_processes_share_the_limit_of_memory_and_who_needs_more_runs_again_with_fewer_beside_it(
+    size: int, tmp_path: Path
+) -> None:
+    def work(number: int, tell: Tell, is_over: IsOver) -> None:
+        # Numbers are sizes: of 400 MiB each of two may have 200, one alone may have all.
+        taken = np.ones(number * MEBIBYTE, np.uint8)
+        tell({"sum": int(taken[:: 4 * MEBIBYTE].sum())})
+
+    def limited(tell: Tell) -> None:
+        limit = private_bytes() + 400 * MEBIBYTE
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        told: dict[int, int] = {}
+        _, done = run(Crew(size, work), (20, 300, 30, 500, 40), hear=lambda number, message: told.setdefault(number, 1))
+        tell({"done": [[number, failure and failure["code"]] for number, failure in done], "told": sorted(told)})
+
+    # The limit of this process cannot be raised again.
+    heard: list[Message] = []
+    run(
+        Crew(2, lambda number, tell, is_over: limited(tell)),
+        range(1),
+        hear=lambda number, message: heard.append(message),
+    )
+    assert sorted(heard[0]["done"]) == [[20, None], [30, None], [40, None], [300, None], [500, "out-of-memory"]]
+    assert heard[0]["told"] == [20, 30, 40, 300]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_allocation_that_a_library_refuses_is_no_bug(size: int) -> None:
+    def work(number: int, tell: Tell, is_over: IsOver) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+
+    _, done = run(Crew(size, work), range(1))
+    assert done[0][1] is not None
+    assert done[0][1]["code"] == "out-of-memory"

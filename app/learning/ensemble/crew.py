@@ -4,6 +4,9 @@ A caller that has them forked must not have computed a gradient: torch's engine 
 its progress in JSON lines on a pipe and leaves its result in a file; nothing is pickled, and a task whose parent has
 gone ends at its next line. Deterministic: what a task computes does not depend on the others, nor on how many there
 are at a time.
+
+Where memory is limited (RLIMIT_DATA), what is left of it is divided among the processes. A task that needs more than
+its share is run again beside half as many others, in the end alone.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import selectors
 import signal
 import sys
@@ -22,6 +26,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from app.learning.errors import LearningError, OutOfMemory
+from app.learning.memory import is_refusal, private_bytes
 
 POLL_SECONDS = 0.05
 # What a task may take to end after it was asked to: the epoch it is in, and writing its result.
@@ -39,14 +44,20 @@ Work = Callable[[int, Tell, IsOver], None]
 
 @dataclass
 class _Hand:
-    """One running task: its process, the pipe that it tells through, the pipe on which it is asked to end."""
+    """One running task: its process, the pipes on which it tells and is asked to end, whether its memory is a share."""
 
     number: int
     pid: int
     told_fd: int
     ask_fd: int
+    has_share: bool
     rest: bytearray = field(default_factory=bytearray)
     failure: Message | None = None
+
+    @property
+    def is_too_big(self) -> bool:
+        """Whether it failed for want of memory that it may get when fewer run beside it."""
+        return self.has_share and self.failure is not None and self.failure["code"] == OutOfMemory.code
 
 
 class _Stopped(Exception):
@@ -58,6 +69,7 @@ class Crew:
 
     def __init__(self, size: int, work: Work) -> None:
         self._size, self._work = size, work
+        self._at_once = size
         self._hands: dict[int, _Hand] = {}
 
     def run(
@@ -96,12 +108,18 @@ class Crew:
         reason, deadline = None, float("inf")
         with selectors.DefaultSelector() as selector:
             while waiting or self._hands:
-                while waiting and len(self._hands) < self._size:
+                while waiting and len(self._hands) < self._at_once:
                     if may_begin(waiting[0]):
                         self._begin(waiting.pop(0), selector)
                     else:
                         waiting = []
-                self._listen(selector, hear, done)
+                for hand in self._listen(selector, hear):
+                    if hand.is_too_big and reason is None:
+                        # What it comes to does not depend on who runs beside it.
+                        self._at_once = max(1, self._at_once // 2)
+                        waiting.insert(0, hand.number)
+                    else:
+                        done(hand.number, hand.failure)
                 if reason is None:
                     reason = poll()
                     if reason in KILLING:
@@ -139,8 +157,10 @@ class Crew:
                 failure = None
             except _Stopped:
                 break
-            except (LearningError, MemoryError) as error:
+            except Exception as error:
                 failure = _failure(error)
+                if failure is None:
+                    raise
             done(number, failure)
         return reason
 
@@ -149,8 +169,11 @@ class Crew:
         asked_fd, ask_fd = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
+        share = _share(self._at_once)
         pid = os.fork()
         if pid == 0:
+            if share is not None:
+                resource.setrlimit(resource.RLIMIT_DATA, (share, share))
             for hand in self._hands.values():
                 os.close(hand.told_fd)
                 os.close(hand.ask_fd)
@@ -159,22 +182,23 @@ class Crew:
             _child(self._work, number, tell_fd, asked_fd)
         os.close(tell_fd)
         os.close(asked_fd)
-        hand = self._hands[told_fd] = _Hand(number, pid, told_fd, ask_fd)
+        hand = self._hands[told_fd] = _Hand(number, pid, told_fd, ask_fd, share is not None)
         selector.register(told_fd, selectors.EVENT_READ, hand)
 
     def _listen(
         self,
         selector: selectors.BaseSelector,
         hear: Callable[[int, Message], None],
-        done: Callable[[int, Message | None], None],
-    ) -> None:
+    ) -> list[_Hand]:
+        """Hear what tasks tell; returns those that have ended."""
+        ended = []
         for key, _ in selector.select(POLL_SECONDS):
             hand: _Hand = key.data
             chunk = os.read(hand.told_fd, 1 << 16)
             if not chunk:
                 selector.unregister(hand.told_fd)
                 self._end(hand)
-                done(hand.number, hand.failure)
+                ended.append(hand)
                 continue
             *lines, rest = bytes(hand.rest + chunk).split(b"\n")
             hand.rest = bytearray(rest)
@@ -184,6 +208,7 @@ class Crew:
                     hand.failure = message["failure"]
                 else:
                     hear(hand.number, message)
+        return ended
 
     def _end(self, hand: _Hand) -> None:
         del self._hands[hand.told_fd]
@@ -229,20 +254,37 @@ def _child(work: Work, number: int, tell_fd: int, asked_fd: int) -> NoReturn:
     try:
         work(number, tell, is_over)
         code = 0
-    except (LearningError, MemoryError) as error:
-        tell({"failure": _failure(error)})
-        code = 0
     except BrokenPipeError:
         code = 0
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        failure = _failure(error)
+        if failure is None:
+            traceback.print_exc()
+        else:
+            tell({"failure": failure})
+            code = 0
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _failure(error: LearningError | MemoryError) -> Message:
+def _share(at_once: int) -> int | None:
+    """How much memory a process may have that is forked now to run beside others; None: as much as this one.
+
+    Its pages are at first this one's, and count once. What this one takes later is counted when the next is forked.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY or at_once == 1:
+        return None
+    held = private_bytes()
+    return held + max(0, limit - held) // at_once
+
+
+def _failure(error: BaseException) -> Message | None:
+    """What an expected failure is told as; None of a bug."""
     if isinstance(error, LearningError):
         return {"code": error.code, "message": error.message}
-    return {"code": OutOfMemory.code, "message": "It needs more memory than it may use."}
+    if isinstance(error, MemoryError) or is_refusal(str(error)):
+        return {"code": OutOfMemory.code, "message": "It needs more memory than it may use."}
+    return None
