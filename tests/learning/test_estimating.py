@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.learning.estimating import estimate
 from app.learning.estimating.fitting import Room, RowsMemory, largest, narrowed
 from app.learning.estimating.footprint import Footprint
 from app.learning.estimating.forecast import Interval, Measured, epochs_of
@@ -166,6 +167,25 @@ def test_rows_that_stand_in_are_as_wide_as_the_layout_says() -> None:
     assert (x_BF[:, 3:8].sum(axis=1) == 1).all()
     assert set(x_BF[:, 8].tolist()) == set(range(1, 8))
     assert x_BF[:, 9].max() == 1.0
+
+
+def test_compiling_is_not_tried_but_counted(tmp_path: Path) -> None:
+    dataset = regression(tmp_path / "d.parquet", 300, 3)
+    request = {"dataset": dataset, "target": "y", "spec": "dense", "wall_seconds": 1e5, "memory_bytes": 4 << 30}
+    timings = []
+    for compiles in (False, True):
+        params = {"epochs": 5, "early_stopping": None, "compile": compiles}
+        said: list[dict[str, Any]] = []
+        estimate.run(request | {"params": params}, folder=tmp_path, emit=said.append, control=lambda: None)
+        timings.append(said[-1]["timing"])
+    plain, compiled = timings
+    assert plain["seconds"]["high"] < 60 <= compiled["seconds"]["high"]
+    assert compiled["memory_bytes"]["high"] > plain["memory_bytes"]["high"] + (100 << 20)
+    assert [sum("Compiling was not tried" in each for each in timing["assumed"]) for timing in timings] == [0, 1]
+    taken = (0.0, 0.1, Interval(0.1, 0.2), Interval(0.1, 0.1), 1.0)
+    as_it_is, faster = Measured(*taken), Measured(*taken, is_compiled=True)
+    assert faster.seconds(100).low < 0.5 * as_it_is.seconds(100).low
+    assert faster.seconds(100).high == as_it_is.seconds(100).high + 60
 
 
 def test_early_stopping_makes_the_end_uncertain_and_both_ends_are_told() -> None:

@@ -18,7 +18,7 @@ import torch
 from app.learning.errors import LearningError, Problem
 from app.learning.estimating.fitting import LESS, MORE, SURE, Room, RowsMemory
 from app.learning.estimating.footprint import GRAPH_COPIES
-from app.learning.estimating.forecast import SLOWER, Interval, Measured, epochs_of
+from app.learning.estimating.forecast import COMPILED_AT_BEST, COMPILING_SECONDS, SLOWER, Interval, Measured, epochs_of
 from app.learning.estimating.members import seconds_within, try_members
 from app.learning.estimating.sample import take_sample
 from app.learning.estimating.stand_in import widened
@@ -36,6 +36,8 @@ SAMPLE_ROWS, SAMPLE_CELLS, LEAST_ROWS = 16_384, 1_000_000, 512
 LEAST_COPIES, BYTES_PER_PARAMETER = 3, 4
 # Where measuring and exporting were not tried.
 CLOSING_SECONDS, CLOSING_BYTES = Interval(0.2, 10.0), 100 << 20
+# What torch's compiler may take, which is not tried either: twice what it took for a small network.
+COMPILING_BYTES = 256 << 20
 
 
 def run(request: Mapping[str, Any], *, folder: Path, emit: Emit, control: Control) -> None:
@@ -85,7 +87,8 @@ class Estimate:
         # Steps that take too long are tried with fewer rows: whether theirs would fit is counted.
         if tried is None or (tried.batch_size < room.batch_size and room.is_exceeded()):
             return _untimed("It would run out of memory.", room.problems())
-        measured = Measured(tried.building, preparing, tried.epoch, tried.closing or CLOSING_SECONDS, self.growth)
+        closing = tried.closing or CLOSING_SECONDS
+        measured = Measured(tried.building, preparing, tried.epoch, closing, self.growth, params.compile)
         problems = self._time_problems(measured, params, prepared)
         if problems:
             return _untimed("Its time would be up before it can end.", problems)
@@ -96,12 +99,14 @@ class Estimate:
     ) -> dict[str, Any]:
         if rows.needed(self.num_rows).low > self.limit_bytes:
             return _untimed("It would run out of memory.", rows.problems(self.num_rows, self.limit_bytes))
+        before = self.meter.peak_bytes()
         tried = try_members(prepared, params, growth=self.growth, num_rows=self.num_rows, folder=self.folder)
         processes = min(int(self.request.get("processes") or 1), len(os.sched_getaffinity(0)))
         learning = seconds_within(tried, params, processes=processes, slower=SLOWER)
         around = Measured(0.0, preparing, Interval(0.0, 0.0), CLOSING_SECONDS, self.growth).seconds(0)
-        memory = Interval(self.meter.peak_bytes(), SURE * self.meter.peak_bytes() + CLOSING_BYTES)
-        more = 2 * MORE * rows.row_bytes * (self.num_rows - self.sample["num_rows"])
+        peak = self.meter.peak_bytes()
+        memory = Interval(peak, SURE * (before + processes * (peak - before)) + CLOSING_BYTES)
+        more = (1 + processes) * MORE * rows.row_bytes * (self.num_rows - self.sample["num_rows"])
         graph = tried.written_bytes
         return {"reason": None, "problems": [], "timing": {
             "seconds": learning.plus(around).to_json(),
@@ -167,7 +172,7 @@ class Estimate:
         ends = Interval(
             measured.seconds(fewest).low, min(measured.seconds(most).high, limit + measured.seconds(0).high)
         )
-        assumed = self._assumed()
+        assumed = self._assumed(is_compiled=params.compile)
         if fewest < most:
             assumed.append(f"Early stopping may end it after any epoch from {fewest} on.")
         if measured.seconds(most).high > limit:
@@ -195,15 +200,22 @@ class Estimate:
         peak, more_rows = self.meter.peak_bytes(), self.num_rows - self.sample["num_rows"]
         closing = 0 if tried.closing else CLOSING_BYTES + GRAPH_COPIES * tried.num_parameters * BYTES_PER_PARAMETER
         low = max(LESS * peak, room.rows.needed(self.num_rows).low)
-        return Interval(low, SURE * peak + MORE * room.rows.row_bytes * more_rows + closing)
+        compiling = COMPILING_BYTES if room.params.compile else 0
+        return Interval(low, SURE * peak + MORE * room.rows.row_bytes * more_rows + closing + compiling)
 
     def _num_rows(self, prepared: Prepared) -> dict[str, int]:
         return {name: round(len(part) * self.growth) for name, part in prepared.rows.items()}
 
-    def _assumed(self) -> list[str]:
+    def _assumed(self, *, is_compiled: bool = False) -> list[str]:
         said = ["The machine is as busy as it was while this was measured."]
         if self.growth > 1:
             said.append(f"All {self.num_rows} rows are like the {self.sample['num_rows']} of the sample.")
+        if is_compiled:
+            faster = 1 / COMPILED_AT_BEST
+            said.append(
+                f"Compiling was not tried: it takes up to {COMPILING_SECONDS:g} seconds, and makes steps up to "
+                f"{faster:g} times as fast."
+            )
         return said
 
 
