@@ -2,10 +2,10 @@
 
 Run as `python -m benchmarks.serving [--network 30-128-128-2] [--seconds 3] [--rounds 3] [--cases j1c64,j256c16]
 [--peer mosec=PYTHON]`; needs `wrk`. Ours is `maas serve` with one API process, with authentication, validation and
-metrics on. `j` sends JSON rows, `b` raw float32 rows (ours: binary tensors of the Open Inference Protocol, probabilities out, as from the others); the
-number of rows follows, and `c` with the number of connections. Rounds are interleaved; a ratio is the median over
-rounds of ours divided by theirs in the same round. `us` is the server's CPU time for a request. A peer runs
-`benchmarks/peers/NAME_peer.py` with its own interpreter.
+metrics on. `j` sends JSON rows, `b` raw float32 rows (ours: binary tensors of the Open Inference Protocol,
+probabilities out, as from the others); the number of rows follows, and `c` with the number of connections. Rounds are
+interleaved; a ratio is the median over rounds of ours divided by theirs in the same round. `us` is the server's CPU
+time for a request. A peer runs `benchmarks/peers/NAME_peer.py` with its own interpreter.
 """
 
 from __future__ import annotations
