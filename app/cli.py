@@ -51,11 +51,12 @@ def root(
 def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Number of API processes; default 1.")] = None,
     data_dir: DataDir = None,
     listener: Annotated[int | None, typer.Option("--listener", hidden=True)] = None,
 ) -> None:
     """Start the server, with a worker unless MAAS_EMBEDDED_WORKER=false; every setting is also a MAAS_ variable."""
-    with settings_or_exit(host=host, port=port, data_dir=data_dir) as settings:
+    with settings_or_exit(host=host, port=port, workers=workers, data_dir=data_dir) as settings:
         # What these imports make stays for good: looking for garbage among it is a tenth of the start.
         gc.disable()
         from app.serve import serve, serve_api

@@ -31,14 +31,14 @@ class Server:
         self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, poll_seconds: float = 0.05, working_folder: Path = ROOT) -> Server:
-        """Start it and wait until it answers."""
+    def start(self, *options: str, poll_seconds: float = 0.05, working_folder: Path = ROOT) -> Server:
+        """Start it, with options of `maas serve`, and wait until it answers."""
         self.http = httpx.Client(base_url=self.url, timeout=90)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAAS_")}
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
+                [*COMMAND, "serve", "--port", str(self.port), "--data-dir", str(self.folder), *options],
                 env=environment | {"PYTHONPATH": str(ROOT)} | self.environment,
                 cwd=working_folder,
                 stdin=subprocess.DEVNULL,
