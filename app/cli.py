@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app import cli_datasets, cli_demo, cli_doctor, cli_jobs, cli_keys, cli_models, cli_specs, cli_studies
+from app import (
+    cli_datasets,
+    cli_demo,
+    cli_doctor,
+    cli_evaluations,
+    cli_jobs,
+    cli_keys,
+    cli_models,
+    cli_predictions,
+    cli_specs,
+    cli_studies,
+    cli_traffic,
+)
 from app.cli_command import REFUSED, USAGE
 from app.cli_output import complain
 
@@ -94,13 +106,16 @@ def migrate(data_dir: DataDir = None) -> None:
         engine.dispose()
 
 
-for commands in (cli_jobs.top, cli_models.top, cli_demo.top, cli_doctor.top):
+for commands in (cli_jobs.top, cli_evaluations.top, cli_predictions.top, cli_demo.top, cli_doctor.top):
     app.add_typer(commands)
 app.add_typer(cli_datasets.group, name="datasets")
 app.add_typer(cli_specs.group, name="specs")
 app.add_typer(cli_jobs.group, name="jobs")
 app.add_typer(cli_studies.group, name="studies")
 app.add_typer(cli_models.models, name="models")
+app.add_typer(cli_traffic.aliases, name="aliases")
+app.add_typer(cli_traffic.gates, name="gates")
+app.add_typer(cli_traffic.shadows, name="shadows")
 app.add_typer(cli_keys.group, name="keys")
 
 

@@ -106,3 +106,9 @@ def find_dataset(client: "Client", given: str) -> str:
     if not found:
         raise CommandFailed(f"there is no data set named '{given}', and no file of that name")
     return str(found[0]["id"])
+
+
+def find_or_upload(client: "Client", given: str) -> str:
+    """The id of a data set given by id or name, or of a new one from a file. Raises: CommandFailed, Interrupted."""
+    file = Path(given)
+    return str(upload(client, file, None)["id"]) if file.is_file() else find_dataset(client, given)

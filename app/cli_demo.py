@@ -17,8 +17,8 @@ import typer
 from app.cli_command import CommandFailed, exit_codes, read_key
 from app.cli_datasets import columns_table
 from app.cli_jobs import ended_badly, show_metrics
-from app.cli_models import show_predictions
 from app.cli_output import say
+from app.cli_predictions import show_predictions
 from app.cli_progress import watch
 
 if TYPE_CHECKING:

@@ -1,12 +1,12 @@
 """`maas train` and `maas jobs`: start, watch, steer."""
 
-from pathlib import Path
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli_command import Limit, ask, json_object, pairs
-from app.cli_datasets import find_dataset, upload
+from app.cli_datasets import find_or_upload
 from app.cli_output import printable, record, say, table
 from app.cli_progress import watch
 
@@ -63,13 +63,26 @@ def show_estimate(checked: dict[str, Any]) -> None:
         say(line)
 
 
+def show_result(job: dict[str, Any]) -> None:
+    """What has come of a job: answers, figures, or a version with its scores."""
+    if job["kind"] == "predict":
+        made = job["prediction"]
+        say(f"{made['dataset']} has the answers to {made['num_rows']:,} rows.")
+        if made["num_rejected"]:
+            say(f"{made['num_rejected']:,} of them have none: maas jobs rejected {job['id']}")
+    elif job["kind"] == "evaluate":
+        say(f"{job['model_version']} is measured: maas jobs evaluation {job['id']}")
+    else:
+        show_metrics(job["metrics"] or {})
+        say(f"{job['model_version']} is ready: maas predict {job['model_version']} column=value ...")
+
+
 def show_started(job: dict[str, Any]) -> None:
-    """A new job: how to go on if it runs, its scores if it has been watched to its end; or what it would take."""
+    """A new job: how to go on if it runs, its result if it has been watched to its end; or what it would take."""
     if job["object"] == "job_validation":
         show_estimate(job)
     elif job["status"] == "succeeded":
-        show_metrics(job["metrics"] or {})
-        say(f"{job['model_version']} is ready: maas predict {job['model_version']} column=value ...")
+        show_result(job)
     elif job["status"] == "queued":
         say(f"{job['id']} is queued. Watch it: maas jobs watch {job['id']}")
     else:
@@ -109,9 +122,8 @@ def train(
         "limits": {"wall_seconds": wall_seconds} if wall_seconds is not None else None,
     }
     given = {name: value for name, value in request.items() if value is not None}
-    file = Path(dataset)
-    dataset_id = upload(client, file, None)["id"] if file.is_file() else find_dataset(client, dataset)
-    job = client.post("/v1/jobs:validate" if estimate else "/v1/jobs", given | {"dataset": dataset_id})
+    given["dataset"] = find_or_upload(client, dataset)
+    job = client.post("/v1/jobs:validate" if estimate else "/v1/jobs", given)
     return watch(client, job["id"]) if follow and not estimate else job
 
 
@@ -240,3 +252,9 @@ def show_logs(pieces: list[dict[str, Any]]) -> None:
 def show_job_logs(client: "Client", job: JobId, limit: Limit = 10_000) -> Any:
     """Print what the job's processes wrote."""
     return client.pages(f"/v1/jobs/{job}/logs", limit=limit)
+
+
+@ask(group, "rejected", show=table("row", "column", "detail"))
+def show_rejected(client: "Client", job: JobId) -> Any:
+    """List the rows that a batch prediction could not answer, and why."""
+    return [json.loads(line) for line in client.request("GET", f"/v1/jobs/{job}/rejected").iter_lines()]

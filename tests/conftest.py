@@ -204,6 +204,21 @@ def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
         server.end()
 
 
+@pytest.fixture
+def serve_stored(settings: Settings) -> Iterator[Callable[..., Server]]:
+    """Starts `maas serve` with options, over what the test has stored in this process."""
+    servers: list[Server] = []
+
+    def start(*options: str, **environment: str) -> Server:
+        server = Server(settings.data_dir, {"MAAS_DATABASE_URL": settings.url, **environment})
+        servers.append(server)
+        return server.start(*options)
+
+    yield start
+    for server in servers:
+        server.end()
+
+
 @pytest.fixture(scope="session")
 def steady(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One real server for all tests that do it no harm; it beats and checkpoints often."""

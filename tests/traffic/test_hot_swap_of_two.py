@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import httpx2 as httpx
 import psutil
@@ -11,7 +11,6 @@ import pytest
 from fastapi import FastAPI
 
 from app.principal import Principal
-from app.settings import Settings
 from tests.processes import Server, command_of, eventually
 from tests.traffic.load import Load, Move, connect, move, settled
 from tests.trained import Trained, store_version
@@ -21,16 +20,16 @@ CLIENTS_EACH = 3
 
 @pytest.fixture
 def two(
-    app: FastAPI, owner: Principal, trained: Trained, dataset_id: str, version: int, settings: Settings
-) -> Iterator[Server]:
+    app: FastAPI,
+    owner: Principal,
+    trained: Trained,
+    dataset_id: str,
+    version: int,
+    serve_stored: Callable[..., Server],
+) -> Server:
     """A server of two API processes over two versions that were stored without training."""
     assert store_version(app, owner, trained, dataset_id) == version + 1
-    environment = {"MAAS_DATABASE_URL": settings.url, "MAAS_EMBEDDED_WORKER": "false"}
-    server = Server(settings.data_dir, environment)
-    try:
-        yield server.start("--workers", "2")
-    finally:
-        server.end()
+    return serve_stored("--workers", "2", MAAS_EMBEDDED_WORKER="false")
 
 
 def api_processes(server: Server) -> list[psutil.Process]:
@@ -64,8 +63,8 @@ def test_both_processes_answer_with_what_an_alias_points_at_within_a_second_and_
         for version in (2, 1, 2):
             moves.append(move(two, "penguins", "live", version))
             time.sleep(1.4)
+    assert api_processes(two) == processes
     assert load.failures == []
     for first in (0, CLIENTS_EACH):
         mine = [answer for answer in load.answers if first <= answer.client < first + CLIENTS_EACH]
         assert settled(mine, moves) == [{each.model} for each in moves]
-    assert api_processes(two) == processes
