@@ -146,9 +146,15 @@ def test_processes_share_the_limit_of_memory_and_who_needs_more_runs_again_with_
     def limited(tell: Tell) -> None:
         limit = private_bytes() + 400 * MEBIBYTE
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        told: dict[int, int] = {}
-        _, done = run(Crew(size, work), (20, 300, 30, 500, 40), hear=lambda number, message: told.setdefault(number, 1))
-        tell({"done": [[number, failure and failure["code"]] for number, failure in done], "told": sorted(told)})
+        told, begun = set[int](), list[int]()
+        _, done = run(
+            Crew(size, work),
+            (20, 300, 30, 500, 40),
+            hear=lambda number, message: told.add(number),
+            may_begin=lambda number: not begun.append(number),
+        )
+        failures = {number: failure and failure["code"] for number, failure in done}
+        tell({"failures": list(failures.items()), "told": sorted(told), "begun": begun})
 
     # The limit of this process cannot be raised again.
     heard: list[Message] = []
@@ -157,8 +163,11 @@ def test_processes_share_the_limit_of_memory_and_who_needs_more_runs_again_with_
         range(1),
         hear=lambda number, message: heard.append(message),
     )
-    assert sorted(heard[0]["done"]) == [[20, None], [30, None], [40, None], [300, None], [500, "out-of-memory"]]
+    failures = dict(heard[0]["failures"])
+    assert failures == {20: None, 30: None, 40: None, 300: None, 500: "out-of-memory"}
     assert heard[0]["told"] == [20, 30, 40, 300]
+    # It had no room beside the others, who had enough.
+    assert [heard[0]["begun"].count(number) > 1 for number in (20, 30, 40, 300)] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("size", [1, 2])
