@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,11 @@ from prometheus_client import CollectorRegistry, Counter
 from app.column_types import now
 from app.database import Sessions
 from app.ids import new_id
+from app.learning.runtime import Prediction
 from app.predictions import log_service
 from app.predictions.loaded import Loadable
 from app.predictions.log_service import Rule
+from app.predictions.protocols import native
 
 log = logging.getLogger("maas")
 WRITE_SECONDS = 0.5
@@ -61,12 +64,8 @@ class PredictionLog:
         for outcome in ("written", "dropped"):
             self._rows.labels(outcome)
 
-    def wants(self, model: Loadable) -> bool:
-        """Whether answers of this version are logged at all."""
-        return model.snapshot is None and model.model_id in self._rules
-
     def take(self, model: Loadable, request_id: str, body: dict[str, Any], content: bytes) -> None:
-        """Log a request of the native dialect and its answer, if its model asks for that; never waits."""
+        """Log a request in native form and its native answer, if its model asks for that; never waits."""
         rule = self._rules.get(model.model_id)
         if rule is None or model.snapshot is not None or random.random() >= rule.sample:
             return
@@ -78,6 +77,13 @@ class PredictionLog:
                 self._num_queued += num_rows
         if not fits:
             self._rows.labels("dropped").inc(num_rows)
+
+    def take_undrawn(
+        self, model: Loadable, request_id: str, body: Callable[[], dict[str, Any]], predictions: list[Prediction]
+    ) -> None:
+        """Log a request whose answer is no native JSON; `body` makes the native request for the same rows."""
+        if model.model_id in self._rules:
+            self.take(model, request_id, body(), native.draw(model, predictions, request_id))
 
     def start(self) -> None:
         """Begin to write."""
@@ -152,6 +158,9 @@ def _rows_of(answered: Answered) -> list[dict[str, Any]]:
 
 def _storable(value: Any) -> Any:
     """A cell as every database takes it; what is no plain value, which only unknown columns can hold, as JSON text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        # Files have such numbers, JSON has none: the model took it for missing, or did not know the column.
+        return None
     if isinstance(value, list | dict):
         value = json.dumps(value)
     return _text(value) if isinstance(value, str) else value

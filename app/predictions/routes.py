@@ -8,6 +8,7 @@ from fastapi import Response
 from starlette.requests import Request
 
 from app.predictions import media
+from app.predictions.prediction_log import PredictionLog
 from app.predictions.protocols import native
 from app.predictions.room import Room
 from app.predictions.schemas import PredictRequest, PredictResponse
@@ -92,8 +93,15 @@ async def _predict_table(request: Request, wanted: str) -> Response:
     model, predictor = await served.predictor(request.state.principal, request.path_params["reference"])
     id = body.get("id", request.state.request_id)
 
+    log: PredictionLog = request.app.state.prediction_log
+
     def answer() -> bytes:
-        predictions = native.predict(predictor, body) if question is None else question.answer(predictor, {})
+        if question is None:
+            predictions = native.predict(predictor, body)
+            log.take_undrawn(model, id, lambda: body, predictions)
+        else:
+            predictions = question.answer(predictor, {})
+            log.take_undrawn(model, id, lambda: question.native(predictor), predictions)
         return native.draw(model, predictions, id) if wanted == media.JSON else media.draw(wanted, predictions)
 
     drawn = await room.compute(predictor.expects(num_rows), answer)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from app import __version__, health
 from app.errors import Invalid
 from app.predictions.media import read_table
+from app.predictions.prediction_log import PredictionLog
 from app.predictions.protocols import scoring
 from app.predictions.protocols.questions import Question
 from app.predictions.room import Room
@@ -99,10 +100,13 @@ async def _answer(
     request: Request, reference: str, question: Question, options: dict[str, Any], pointer: str
 ) -> Response:
     served: Served = request.app.state.served
-    _, predictor = await served.predictor(request.state.principal, reference)
+    log: PredictionLog = request.app.state.prediction_log
+    model, predictor = await served.predictor(request.state.principal, reference)
 
     def answer() -> bytes:
-        return scoring.draw(question.answer(predictor, options, pointer=pointer))
+        predictions = question.answer(predictor, options, pointer=pointer)
+        log.take_undrawn(model, request.state.request_id, lambda: question.native(predictor), predictions)
+        return scoring.draw(predictions)
 
     room: Room = request.app.state.room
     content = await room.compute(predictor.expects(question.num_rows), answer)

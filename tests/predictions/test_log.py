@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from datetime import timedelta
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select
@@ -227,3 +230,36 @@ def test_the_log_of_another_project_is_not_found(client: TestClient, stranger: d
     for url in (URL, f"{URL}/rule", FEEDBACK):
         assert_problem(client.get(url, headers=stranger), 404, "not-found")
     assert_problem(client.put(URL, json={"enabled": False}, headers=stranger), 404, "not-found")
+
+
+def test_rows_of_files_and_of_other_dialects_are_logged_as_if_they_had_been_native(
+    app: FastAPI, client: TestClient
+) -> None:
+    log = enable(app, client, leave_out=["sex"])
+    table = pyarrow.Table.from_pylist([ROW | {"height": float("nan")}])
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink)
+    url, csv = "/v1/models/penguins/predict", {"content-type": "text/csv"}
+    lines = "\n".join([",".join(ROW), ",".join(map(str, ROW.values()))])
+    answers = [
+        client.post(url, content=lines, headers=csv),
+        client.post(url, content=lines, headers=csv | {"accept": "text/csv"}),
+        client.post(url, json={"rows": [ROW], "id": "mine"}, headers={"accept": "text/csv"}),
+        client.post(url, content=sink.getvalue(), headers={"content-type": "application/vnd.apache.parquet"}),
+        client.post("/invocations?model=penguins", content=lines, headers=csv),
+        client.post("/invocations?model=penguins", json={"inputs": {name: [value] for name, value in ROW.items()}}),
+        client.post("/invocations?model=penguins", json={"dataframe_records": [ROW]}),
+        client.post(
+            "/invocations?model=penguins", json={"dataframe_split": {"columns": [*ROW], "data": [[*ROW.values()]]}}
+        ),
+        client.post("/v1/models/penguins:predict", json={"instances": [[*ROW.values()]]}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 9
+    log.flush()
+    found = logged(client)[::-1]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert [each["request"] for each in found] == [*ids[:2], "mine", *ids[3:]]
+    expected = {name: value for name, value in ROW.items() if name != "sex"}
+    assert found[3]["inputs"].pop("height") is None
+    assert [each["inputs"] for each in found] == [expected] * 9
+    assert {each["output"]["label"] for each in found} == {answers[-1].json()["predictions"][0]["label"]}

@@ -37,7 +37,11 @@ def read(body: bytes, *, max_rows: int) -> Question:
     if columns is None or not data:
         raise refused("/data", "expected a line of column names and at least one row")
     names, rows = columns, data
-    return Question(len(rows), lambda it: it.predict_matrix(names, _typed(names, rows, it.preparation)))
+    return Question(
+        len(rows),
+        lambda it: it.predict_matrix(names, _typed(names, rows, it.preparation)),
+        lambda it: {"columns": names, "data": _typed(names, rows, it.preparation)},
+    )
 
 
 def _typed(names: list[str], rows: list[list[str]], preparation: Preparation) -> list[list[Any]]:

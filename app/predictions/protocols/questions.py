@@ -14,10 +14,14 @@ from app.predictions.protocols.refusals import check_num_rows, refused, unanswer
 
 @dataclass(frozen=True)
 class Question:
-    """Rows and how to ask for them; `place` moves the pointers of the predictor to where the body has the value."""
+    """Rows and how to ask for them; `place` moves the pointers of the predictor to where the body has the value.
+
+    `native` is the body of a native request for the same rows, as the prediction log reads it.
+    """
 
     num_rows: int
     ask: Callable[[Predictor], list[Prediction]]
+    native: Callable[[Predictor], dict[str, Any]]
     place: Callable[[str], str] = str
 
     def answer(self, predictor: Predictor, given: Mapping[str, Any], *, pointer: str = "") -> list[Prediction]:
@@ -37,9 +41,19 @@ def of_list(listed: Any, pointer: str, *, max_rows: int) -> Question:
     """The question of an array that holds objects by column name, or arrays in training order. Raises: Invalid."""
     _check_rows(listed, pointer, max_rows)
     if isinstance(listed[0], dict):
-        return Question(len(listed), lambda it: it.predict_rows(listed), lambda p: _moved(p, "/rows", pointer))
+        return Question(
+            len(listed),
+            lambda it: it.predict_rows(listed),
+            lambda _: {"rows": listed},
+            lambda p: _moved(p, "/rows", pointer),
+        )
     if isinstance(listed[0], list):
-        return Question(len(listed), lambda it: it.predict_matrix(None, listed), lambda p: _moved(p, "/data", pointer))
+        return Question(
+            len(listed),
+            lambda it: it.predict_matrix(None, listed),
+            lambda _: {"data": listed},
+            lambda p: _moved(p, "/data", pointer),
+        )
     raise refused(f"{pointer}/0", "expected an object by column name, or an array in the order of training")
 
 
@@ -48,7 +62,12 @@ def of_matrix(columns: Any, data: Any, pointer: str, *, max_rows: int) -> Questi
     if not isinstance(columns, list):
         raise refused(f"{pointer}/columns", "expected an array of column names")
     _check_rows(data, f"{pointer}/data", max_rows)
-    return Question(len(data), lambda it: it.predict_matrix(columns, data), lambda p: pointer + p)
+    return Question(
+        len(data),
+        lambda it: it.predict_matrix(columns, data),
+        lambda _: {"columns": columns, "data": data},
+        lambda p: pointer + p,
+    )
 
 
 def of_columns(columns: Any, pointer: str, *, max_rows: int) -> Question:
@@ -69,7 +88,11 @@ def of_columns(columns: Any, pointer: str, *, max_rows: int) -> Question:
     def point(row: int, column: str | None) -> str:
         return pointer + json_pointer(column if column in read else names[0], row)
 
-    return Question(num_rows, lambda it: it.predict_columns(read, num_rows, point))
+    return Question(
+        num_rows,
+        lambda it: it.predict_columns(read, num_rows, point),
+        lambda _: {"columns": names, "data": list(zip(*read.values(), strict=True))},
+    )
 
 
 def _check_rows(rows: Any, pointer: str, max_rows: int) -> None:
