@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from app.database import Sessions
 from app.errors import Conflict
 from app.learning.errors import InputError
@@ -54,7 +56,7 @@ class Replay:
             num_rows = min(block_rows, left)
             found = await room.compute(BLOCK_ROWS, self._add_block, sessions, num_rows)
             left = left - found if found == num_rows else 0
-        return await room.compute(BLOCK_ROWS, self._show, sessions)
+        return await run_in_threadpool(self._show, sessions)
 
     def _add_block(self, sessions: Sessions, num_rows: int) -> int:
         model_id, version = self._model.model_id, self._asked.logged_version
