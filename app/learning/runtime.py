@@ -128,15 +128,15 @@ class Predictor:
         Raises: InputError with the pointers that `pointer` gives for a row and a column.
         """
         notes = Notes(num_rows, pointer)
-        return self._show(self._run(self._encode(columns, num_rows, notes), notes), notes)
+        return self.tell(self._in_units(self._run(self._encode(columns, num_rows, notes), notes)), notes.warnings)
 
     def answer_columns(
         self, columns: Mapping[str, Cells], num_rows: int, pointer: Pointer
     ) -> tuple[NDArray[np.float64], list[list[Warned]]]:
         """Return y_BK, probabilities or the value in its own units, and the warnings of `predict_columns`."""
         notes = Notes(num_rows, pointer)
-        y_BK = self._run(self._encode(columns, num_rows, notes), notes).astype(np.float64)
-        return (y_BK if self.classes else y_BK[:, :1] * self._scale + self._shift), notes.warnings
+        y_BK = self._in_units(self._run(self._encode(columns, num_rows, notes), notes))
+        return y_BK.astype(np.float64), notes.warnings
 
     def _encode(self, columns: Mapping[str, Cells], num_rows: int, notes: Notes) -> Inputs:
         x_BF = self.preparation.encode_numbers(columns, notes) if isinstance(columns, Matrix) else None
@@ -175,8 +175,7 @@ class Predictor:
         y_BK: NDArray[np.float32] = self._session.run(None, {"x": np.array(encoded, np.float32)})[0]
         if not np.isfinite(y_BK).all():
             return None
-        notes = Notes(len(encoded))
-        return self._label(y_BK, notes) if self.classes else self._value(y_BK, notes)
+        return self.tell(self._in_units(y_BK), [[] for _ in encoded])
 
     def _predict(self, values: Sequence[Sequence[object]], notes: Notes) -> list[Prediction]:
         if not values:
@@ -184,7 +183,7 @@ class Predictor:
         x_BF = self._plain.encode(values)
         if x_BF is None:
             x_BF = self._prepare_rows(values, notes)
-        return self._show(self._run(x_BF, notes), notes)
+        return self.tell(self._in_units(self._run(x_BF, notes)), notes.warnings)
 
     def _run(self, x_BF: Inputs, notes: Notes) -> NDArray[np.float32]:
         notes.check()
@@ -206,23 +205,20 @@ class Predictor:
         notes.refuse(_empty_rows(columns, num_rows), None, f"all {len(columns)} input columns are missing")
         return self.preparation.transform(self.preparation.read(columns, num_rows, notes), notes)
 
-    def _show(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
-        return self._label(y_BK, notes) if self.classes else self._value(y_BK, notes)
-
-    def _label(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
+    def tell(self, y_BK: NDArray[np.floating], warnings: Sequence[list[Warned]]) -> list[Prediction]:
+        """Return the predictions that probabilities, or values in their own units, come to."""
+        if not self.classes:
+            values_B = y_BK[:, 0].tolist()
+            return [{"value": value, "warnings": warned} for value, warned in zip(values_B, warnings, strict=True)]
         labels = map(self.classes.__getitem__, y_BK.argmax(axis=1).tolist())
         probabilities = map(dict, map(zip, repeat(self._keys), y_BK.tolist()))
         return [
             {"label": label, "probabilities": shares, "warnings": warned}
-            for label, shares, warned in zip(labels, probabilities, notes.warnings, strict=True)
+            for label, shares, warned in zip(labels, probabilities, warnings, strict=True)
         ]
 
-    def _value(self, y_BK: NDArray[np.float32], notes: Notes) -> list[Prediction]:
-        values_B = y_BK[:, 0].astype(np.float64) * self._scale + self._shift
-        return [
-            {"value": value, "warnings": warned}
-            for value, warned in zip(values_B.tolist(), notes.warnings, strict=True)
-        ]
+    def _in_units(self, y_BK: NDArray[np.float32]) -> NDArray[np.floating]:
+        return y_BK if self.classes else y_BK[:, :1].astype(np.float64) * self._scale + self._shift
 
 
 def class_key(label: Label) -> str:

@@ -30,6 +30,7 @@ from app.predictions.inference_schemas import (
 )
 from app.predictions.loaded import Loadable
 from app.predictions.media import content_type
+from app.predictions.prediction_log import PredictionLog
 from app.predictions.protocols import inference
 from app.predictions.room import Room
 from app.predictions.service import Served
@@ -221,6 +222,10 @@ def _answer(
     except MaasError:
         statistics.failed(key, read_ns + time.perf_counter_ns() - ready)
         raise
+    log: PredictionLog = request.app.state.prediction_log
+    log.take_undrawn(
+        model, asked.id or request.state.request_id, lambda: inference.native(asked, predictor, y_BK, warnings)
+    )
     stages_ns = (read_ns, answered - begun, time.perf_counter_ns() - answered)
     statistics.succeeded(key, num_rows=len(y_BK), queue_ns=begun - ready, stages_ns=stages_ns)
     if header_length is None:

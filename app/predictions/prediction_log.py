@@ -66,9 +66,25 @@ class PredictionLog:
 
     def take(self, model: Loadable, request_id: str, body: dict[str, Any], content: bytes) -> None:
         """Log a request in native form and its native answer, if its model asks for that; never waits."""
-        rule = self._rules.get(model.model_id)
-        if rule is None or model.snapshot is not None or random.random() >= rule.sample:
-            return
+        rule = self._rule_of(model)
+        if rule is not None:
+            self._put(model, rule, request_id, body, content)
+
+    def take_undrawn(
+        self, model: Loadable, request_id: str, told: Callable[[], tuple[dict[str, Any], list[Prediction]]]
+    ) -> None:
+        """Log a request of another dialect; `told` makes the native request for the same rows, and its predictions."""
+        rule = self._rule_of(model)
+        if rule is not None:
+            body, predictions = told()
+            self._put(model, rule, request_id, body, native.draw(model, predictions, request_id))
+
+    def _rule_of(self, model: Loadable) -> Rule | None:
+        """The rule of a version if this request is among those that it wants."""
+        rule = self._rules.get(model.model_id) if model.snapshot is None else None
+        return rule if rule is not None and random.random() < rule.sample else None
+
+    def _put(self, model: Loadable, rule: Rule, request_id: str, body: dict[str, Any], content: bytes) -> None:
         num_rows = len(body["rows"] if "rows" in body else body["data"])
         with self._lock:
             fits = self._num_queued + num_rows <= self._max_rows
@@ -77,13 +93,6 @@ class PredictionLog:
                 self._num_queued += num_rows
         if not fits:
             self._rows.labels("dropped").inc(num_rows)
-
-    def take_undrawn(
-        self, model: Loadable, request_id: str, body: Callable[[], dict[str, Any]], predictions: list[Prediction]
-    ) -> None:
-        """Log a request whose answer is no native JSON; `body` makes the native request for the same rows."""
-        if model.model_id in self._rules:
-            self.take(model, request_id, body(), native.draw(model, predictions, request_id))
 
     def start(self) -> None:
         """Begin to write."""

@@ -54,7 +54,7 @@ class Replay:
         left = self._asked.limit
         while left > 0:
             num_rows = min(block_rows, left)
-            found = await room.compute(BLOCK_ROWS, self._add_block, sessions, num_rows)
+            found = await room.compute(math.inf, self._add_block, sessions, num_rows)
             left = left - found if found == num_rows else 0
         return await run_in_threadpool(self._show, sessions)
 

@@ -98,10 +98,10 @@ async def _predict_table(request: Request, wanted: str) -> Response:
     def answer() -> bytes:
         if question is None:
             predictions = native.predict(predictor, body)
-            log.take_undrawn(model, id, lambda: body, predictions)
+            log.take_undrawn(model, id, lambda: (body, predictions))
         else:
             predictions = question.answer(predictor, {})
-            log.take_undrawn(model, id, lambda: question.native(predictor), predictions)
+            log.take_undrawn(model, id, lambda: (question.native(predictor), predictions))
         return native.draw(model, predictions, id) if wanted == media.JSON else media.draw(wanted, predictions)
 
     drawn = await room.compute(predictor.expects(num_rows), answer)

@@ -105,7 +105,7 @@ async def _answer(
 
     def answer() -> bytes:
         predictions = question.answer(predictor, options, pointer=pointer)
-        log.take_undrawn(model, request.state.request_id, lambda: question.native(predictor), predictions)
+        log.take_undrawn(model, request.state.request_id, lambda: (question.native(predictor), predictions))
         return scoring.draw(predictions)
 
     room: Room = request.app.state.room

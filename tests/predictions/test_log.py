@@ -50,6 +50,10 @@ def logged(client: TestClient, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
+def tensor(name: str, value: Any) -> dict[str, Any]:
+    return {"name": name, "shape": [1], "datatype": "BYTES" if isinstance(value, str) else "FP64", "data": [value]}
+
+
 def num_logged(app: FastAPI) -> int:
     with app.state.read_sessions.begin() as session:
         return session.scalars(select(func.count()).select_from(LoggedRow)).one()
@@ -253,13 +257,15 @@ def test_rows_of_files_and_of_other_dialects_are_logged_as_if_they_had_been_nati
             "/invocations?model=penguins", json={"dataframe_split": {"columns": [*ROW], "data": [[*ROW.values()]]}}
         ),
         client.post("/v1/models/penguins:predict", json={"instances": [[*ROW.values()]]}),
+        client.post("/v2/models/penguins/infer", json={"inputs": [tensor(*cell) for cell in ROW.items()]}),
     ]
-    assert [answer.status_code for answer in answers] == [200] * 9
+    assert [answer.status_code for answer in answers] == [200] * 10
     log.flush()
     found = logged(client)[::-1]
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert [each["request"] for each in found] == [*ids[:2], "mine", *ids[3:]]
     expected = {name: value for name, value in ROW.items() if name != "sex"}
     assert found[3]["inputs"].pop("height") is None
-    assert [each["inputs"] for each in found] == [expected] * 9
-    assert {each["output"]["label"] for each in found} == {answers[-1].json()["predictions"][0]["label"]}
+    assert [each["inputs"] for each in found] == [expected] * 10
+    assert {each["output"]["label"] for each in found} == {answers[-2].json()["predictions"][0]["label"]}
+    assert found[9]["output"]["probabilities"] == found[0]["output"]["probabilities"]

@@ -12,7 +12,7 @@ import orjson
 from app.errors import Malformed
 from app.learning.errors import InputError, shown
 from app.learning.notes import Warned
-from app.learning.runtime import Predictor
+from app.learning.runtime import Prediction, Predictor
 from app.learning.tasks import Label
 from app.learning.values import Cells, Matrix
 from app.predictions.loaded import Loadable
@@ -236,6 +236,16 @@ def draw(
     document = {"model_name": name, "model_version": version, "id": inference.id or request_id, **told}
     header = orjson.dumps(document | {"outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join([header, *buffers]), len(header)) if buffers else (header, None)
+
+
+def native(
+    inference: Inference, predictor: Predictor, y_BK: np.ndarray[Any, Any], warnings: list[list[Warned]]
+) -> tuple[dict[str, Any], list[Prediction]]:
+    """The body of a native request for the same rows, and its predictions."""
+    tensors = inference.tensors or (_raw_tensor(inference.raw or memoryview(b""), predictor, len(y_BK)),)
+    columns, _ = _columns(tensors, predictor)
+    cells = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
+    return {"columns": list(columns), "data": list(zip(*cells, strict=True))}, predictor.tell(y_BK, warnings)
 
 
 def outputs_of(classes: Sequence[Label]) -> dict[str, tuple[str, tuple[int, ...]]]:
