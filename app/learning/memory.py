@@ -6,11 +6,14 @@ nothing is known and all counts are 0.
 
 from __future__ import annotations
 
+import ctypes
 import re
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
 KIB = 1024
+# The parameter of mallopt, as malloc.h names it; blocks from this size on are few, and their pages soon written.
+MMAP_THRESHOLD, LARGE_BYTES = -3, 4 << 20
 # There is no common exception class: torch, Arrow, ONNX Runtime, Rust and the loader each have their own words.
 WORDS = (
     *("can't allocate memory", "not enough memory", "std::bad_alloc", "bad allocation", "Failed to allocate memory"),
@@ -35,6 +38,17 @@ def wanted_bytes(text: str) -> int | None:
 def private_bytes() -> int:
     """Return what counts against RLIMIT_DATA now."""
     return _read("VmData")
+
+
+def keep_heap_whole() -> None:
+    """Have the C library map large blocks one by one, whatever came before; does nothing where it cannot be told.
+
+    glibc takes blocks of up to 32 MB from its heap once such a one was freed, and a heap from which tensors of all
+    sizes come and go is soon in pieces: a training took up to four times the memory of its tensors.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, LARGE_BYTES)
 
 
 class Meter:

@@ -32,7 +32,7 @@ from app.learning.learned import Learned, outputs
 from app.learning.loop import Training
 from app.learning.losses import balanced_weights, make_loss
 from app.learning.manifest import make_manifest
-from app.learning.memory import Meter, is_refusal, wanted_bytes
+from app.learning.memory import Meter, is_refusal, keep_heap_whole, wanted_bytes
 from app.learning.networks.abilities import FittedToData
 from app.learning.plan import Plan
 from app.learning.prepared import Emit, Prepared, Rows, prepare
@@ -64,6 +64,7 @@ def preload() -> None:
     """
     # Arrow's allocator would start a thread of its own.
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
+    keep_heap_whole()
     for name in IMPORTED_LATE:
         import_module(name)
     specs.installed()
