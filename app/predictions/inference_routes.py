@@ -222,12 +222,12 @@ def _answer(
     except MaasError:
         statistics.failed(key, read_ns + time.perf_counter_ns() - ready)
         raise
+    stages_ns = (read_ns, answered - begun, time.perf_counter_ns() - answered)
+    statistics.succeeded(key, num_rows=len(y_BK), queue_ns=begun - ready, stages_ns=stages_ns)
     log: PredictionLog = request.app.state.prediction_log
     log.take_undrawn(
         model, asked.id or request.state.request_id, lambda: inference.native(asked, predictor, y_BK, warnings)
     )
-    stages_ns = (read_ns, answered - begun, time.perf_counter_ns() - answered)
-    statistics.succeeded(key, num_rows=len(y_BK), queue_ns=begun - ready, stages_ns=stages_ns)
     if header_length is None:
         return Response(content, media_type="application/json")
     headers = {inference.HEADER_LENGTH: str(header_length)}

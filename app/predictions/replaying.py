@@ -28,8 +28,7 @@ from app.predictions.replay_schemas import (
 )
 from app.predictions.room import Room
 
-# Between two blocks other predictions get their turn. Every block counts as a large one, however few rows it has:
-# it reads the database, which is for a thread.
+# Between two blocks other predictions get their turn.
 BLOCK_ROWS = 1000
 
 
@@ -54,6 +53,7 @@ class Replay:
         left = self._asked.limit
         while left > 0:
             num_rows = min(block_rows, left)
+            # However few rows it has, a block reads the database, which is for a thread.
             found = await room.compute(math.inf, self._add_block, sessions, num_rows)
             left = left - found if found == num_rows else 0
         return await run_in_threadpool(self._show, sessions)

@@ -46,8 +46,8 @@ class Interval(NamedTuple):
 class Measured:
     """What a sample took: seconds of building the network, preparing, an epoch, measuring and exporting.
 
-    `growth` is how many times as many rows the data set has, and
-    `is_compiled` whether the steps will be compiled, which those of the sample were not.
+    `growth` is how many times as many rows the data set has, `is_compiled` whether the steps will be compiled, which
+    those of the sample were not.
     """
 
     building: float
