@@ -126,6 +126,11 @@ def exit_codes() -> Iterator[None]:
         raise typer.Exit(UNREACHABLE) from None
 
 
+def given(members: dict[str, Any]) -> dict[str, Any]:
+    """The members of a request that were given; the server has defaults for the others."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def pairs(given: list[str], *, option: str) -> dict[str, Any]:
     """The object that repeated `name=value` and `{json}` arguments describe; values are JSON where they can be."""
     collected: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app import cli_jobs, cli_models
-from app.cli_command import ask
+from app.cli_command import ask, given
 from app.cli_datasets import find_dataset
 from app.cli_jobs import JobId, ended_badly, show_started
 from app.cli_models import Model, find_version
@@ -64,8 +64,7 @@ def evaluate(
         "priority": priority,
         "limits": {"wall_seconds": wall_seconds} if wall_seconds is not None else None,
     }
-    given = {name: value for name, value in request.items() if value is not None}
-    job = client.post(f"/v1/models/{model}/evaluate", given)
+    job = client.post(f"/v1/models/{model}/evaluate", given(request))
     if follow:
         job = watch(client, job["id"])
         if job["status"] == "succeeded":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli_command import Limit, ask, json_object, pairs
+from app.cli_command import Limit, ask, given, json_object, pairs
 from app.cli_datasets import find_or_upload
 from app.cli_output import printable, record, say, table
 from app.cli_progress import watch
@@ -121,9 +121,8 @@ def train(
         "priority": priority,
         "limits": {"wall_seconds": wall_seconds} if wall_seconds is not None else None,
     }
-    given = {name: value for name, value in request.items() if value is not None}
-    given["dataset"] = find_or_upload(client, dataset)
-    job = client.post("/v1/jobs:validate" if estimate else "/v1/jobs", given)
+    body = given(request) | {"dataset": find_or_upload(client, dataset)}
+    job = client.post("/v1/jobs:validate" if estimate else "/v1/jobs", body)
     return watch(client, job["id"]) if follow and not estimate else job
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli_command import Limit, ask
+from app.cli_command import Limit, ask, given
 from app.cli_output import record, say, table
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def create_key(
     """Make a key; it can do no more than the key that makes it."""
     expires_at = datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None
     body = {"name": name, "scopes": scope, "model": model, "expires_at": expires_at and expires_at.isoformat()}
-    return client.post("/v1/keys", {member: value for member, value in body.items() if value is not None})
+    return client.post("/v1/keys", given(body))
 
 
 @ask(group, "list", show=table("id", "name", "scopes", "model", "expires_at", "revoked_at", "last_used_at"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli_command import ask, pairs, scalar
+from app.cli_command import ask, given, pairs, scalar
 from app.cli_datasets import find_or_upload
 from app.cli_jobs import ended_badly, show_started
 from app.cli_models import Model
@@ -84,7 +84,7 @@ def predict_all(
         "priority": priority,
         "limits": {"wall_seconds": wall_seconds} if wall_seconds is not None else None,
     }
-    job = client.post("/v1/predictions", {name: value for name, value in request.items() if value is not None})
+    job = client.post("/v1/predictions", given(request))
     return watch(client, job["id"]) if follow else job
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli_command import Limit, ask, json_object, pairs
+from app.cli_command import Limit, ask, given, json_object, pairs
 from app.cli_datasets import find_dataset
 from app.cli_output import record, say, table
 from app.cli_progress import watch
@@ -77,16 +77,16 @@ def create_study(
     follow: Annotated[bool, typer.Option("--watch", help="Show live progress until the end.")] = False,
 ) -> Any:
     """Start a study, of jobs on a data set or for external trainers."""
-    given = {
+    plain = {
         "target": target, "spec": spec, "model": model, "metric": metric, "direction": direction, "sampler": sampler,
         "pruner": pruner, "num_trials": trials, "parallel": parallel, "seed": seed, "external": external or None,
     }  # fmt: skip
     objects = {"space": space, "preparation": preparation, "split": split}
-    request = given | {name: json_object(text, option=f"--{name}") for name, text in objects.items() if text}
+    request = plain | {name: json_object(text, option=f"--{name}") for name, text in objects.items() if text}
     request |= {"params": pairs(params, option="--params")} if params else {}
     request |= {"dataset": find_dataset(client, dataset)} if dataset is not None else {}
     request |= {"limits": {"wall_seconds": wall_seconds}} if wall_seconds is not None else {}
-    study = client.post("/v1/studies", {name: value for name, value in request.items() if value is not None})
+    study = client.post("/v1/studies", given(request))
     return watch(client, study["id"], kind="studies") if follow else study
 
 
